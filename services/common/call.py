@@ -1,0 +1,29 @@
+"""What an incoming call hands down to the calls made on its behalf: its request id and its deadline."""
+
+import time
+import uuid
+from contextvars import ContextVar
+
+REQUEST_ID_KEY = "x-request-id"
+
+_request_id: ContextVar[str] = ContextVar("request_id", default="")
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+def begin(request_id: str = "", remaining_s: float | None = None) -> str:
+    """Start a call in the present task; an empty id is replaced by a new one, which is returned."""
+    request_id = request_id or uuid.uuid4().hex
+    _request_id.set(request_id)
+    _deadline.set(None if remaining_s is None else time.monotonic() + remaining_s)
+    return request_id
+
+
+def request_id() -> str:
+    """The present call's id, or "" outside of calls."""
+    return _request_id.get()
+
+
+def timeout_s(longest_s: float) -> float:
+    """How long an outgoing call may take: `longest_s`, or less if the present call must end sooner."""
+    deadline = _deadline.get()
+    return longest_s if deadline is None else max(0.0, min(longest_s, deadline - time.monotonic()))

@@ -1,0 +1,53 @@
+"""Indexing jobs."""
+
+from datetime import UTC
+
+from services.common.convert.values import enum_from, enum_to, time_to
+from services.common.jobs import IndexJob, JobStage, JobState
+from videosearch.v1 import indexer_pb2
+
+JOB_STATE = {
+    indexer_pb2.INDEX_JOB_STATE_QUEUED: JobState.QUEUED,
+    indexer_pb2.INDEX_JOB_STATE_RUNNING: JobState.RUNNING,
+    indexer_pb2.INDEX_JOB_STATE_SUCCEEDED: JobState.SUCCEEDED,
+    indexer_pb2.INDEX_JOB_STATE_FAILED: JobState.FAILED,
+    indexer_pb2.INDEX_JOB_STATE_CANCELLED: JobState.CANCELLED,
+}
+JOB_STAGE = {
+    indexer_pb2.INDEX_JOB_STAGE_UNSPECIFIED: JobStage.WAITING,
+    indexer_pb2.INDEX_JOB_STAGE_READING: JobStage.READING,
+    indexer_pb2.INDEX_JOB_STAGE_INDEXING: JobStage.INDEXING,
+    indexer_pb2.INDEX_JOB_STAGE_STORING: JobStage.STORING,
+}
+
+
+def job_to(job: IndexJob) -> indexer_pb2.IndexJob:
+    return indexer_pb2.IndexJob(
+        job_id=job.job_id,
+        uri=job.uri,
+        state=enum_to(JOB_STATE, job.state),
+        stage=enum_to(JOB_STAGE, job.stage),
+        progress_percent=job.progress_percent,
+        scene_count=job.scene_count,
+        video_id=job.video_id,
+        error=job.error,
+        create_time=time_to(job.create_time),
+        update_time=time_to(job.update_time),
+        end_time=None if job.end_time is None else time_to(job.end_time),
+    )
+
+
+def job_from(job: indexer_pb2.IndexJob) -> IndexJob:
+    return IndexJob(
+        job_id=job.job_id,
+        uri=job.uri,
+        state=enum_from(JOB_STATE, job.state, "state"),
+        stage=enum_from(JOB_STAGE, job.stage, "stage"),
+        progress_percent=job.progress_percent,
+        scene_count=job.scene_count,
+        video_id=job.video_id,
+        error=job.error,
+        create_time=job.create_time.ToDatetime(UTC),
+        update_time=job.update_time.ToDatetime(UTC),
+        end_time=job.end_time.ToDatetime(UTC) if job.HasField("end_time") else None,
+    )

@@ -1,0 +1,56 @@
+"""Numbers, times, enums and counts, checked as they come in."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common.errors import InvalidInputError
+
+N = TypeVar("N", bound=int)
+E = TypeVar("E")
+
+MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1000, 100
+
+
+def enum_from(table: Mapping[N, E], number: N, field: str) -> E:
+    try:
+        return table[number]
+    except KeyError:
+        raise InvalidInputError(f"{field}: {number} is not one of {', '.join(map(str, table))}") from None
+
+
+def enum_to(table: Mapping[N, E], value: E) -> N:
+    return next(number for number, member in table.items() if member == value)
+
+
+def duration_to(nanoseconds: int) -> Duration:
+    seconds, nanos = divmod(nanoseconds, 1_000_000_000)
+    return Duration(seconds=seconds, nanos=nanos)
+
+
+def duration_from(duration: Duration, field: str) -> int:
+    """Nanoseconds; offsets and lengths are never negative."""
+    if duration.seconds < 0 or not 0 <= duration.nanos < 1_000_000_000:
+        raise InvalidInputError(f"{field} must be 0 or more, and its nanos below one second")
+    return duration.seconds * 1_000_000_000 + duration.nanos
+
+
+def time_to(instant: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(instant)
+    return stamp
+
+
+def count_from(value: int, low: int, high: int, field: str) -> int:
+    if not low <= value <= high:
+        raise InvalidInputError(f"{field} is {value}; it must be {low} to {high}")
+    return value
+
+
+def page_size_from(value: int) -> int:
+    if value < 0:
+        raise InvalidInputError(f"page_size is {value}; it must be 0 or more")
+    return min(value or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)

@@ -1,0 +1,141 @@
+"""Values that several services share. Offsets and lengths are whole nanoseconds, as on the wire: see `nanoseconds`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+"""An embedding: shape (D,), Euclidean length 1."""
+
+Matrix = NDArray[np.float32]
+"""Embeddings, one a row: shape (N, D)."""
+
+NANOSECONDS = 1_000_000_000
+
+
+def nanoseconds(seconds: Fraction) -> int:
+    """The nearest nanosecond of an exact time; the one place where times stop being fractions."""
+    return round(seconds * NANOSECONDS)
+
+
+class Detector(StrEnum):
+    ADAPTIVE = "adaptive"
+    CONTENT = "content"
+
+
+class SceneScoring(StrEnum):
+    """How a scene's score follows from those of its samples."""
+
+    BEST = "best"
+    MEAN = "mean"
+
+
+class VideoScoring(StrEnum):
+    """How a video's score follows from those of its scenes."""
+
+    BEST = "best"
+    MEAN = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """How a video is cut into scenes."""
+
+    detector: Detector = Detector.ADAPTIVE
+    threshold: float | None = None
+    """None means the detector's default."""
+    min_scene_ns: int = 600_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A half-open span: start_ns <= t < end_ns, counted from the first presented frame."""
+
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    video_id: str
+    uri: str
+    title: str
+    content_sha256: str
+    model: str
+    """Fingerprint of the model that made the embeddings."""
+    decoded_ns: int
+    """How much could be decoded: the end of the last scene."""
+    duration_ns: int | None = None
+    """Length according to the container, if it says."""
+    decode_errors: int = 0
+    width: int = 0
+    height: int = 0
+    codec: str = ""
+    frame_rate: Fraction | None = None
+    detection: Detection = Detection()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    scene_count: int = 0
+    index_time: datetime | None = None
+    """When the store committed it; None before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A frame that stands for its scene."""
+
+    offset_ns: int
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """An unbroken run of frames between two cuts."""
+
+    ordinal: int
+    segment: Segment
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFilter:
+    """Conditions joined by "and"; an empty one holds for every video."""
+
+    video_ids: frozenset[str] = frozenset()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneHit:
+    video_id: str
+    ordinal: int
+    segment: Segment
+    score: float
+    best_offset_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoHit:
+    video: Video
+    score: float
+    scenes: tuple[SceneHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """An embedding space and how it is served."""
+
+    name: str
+    fingerprint: str
+    """Digest of weights and preprocessing: equal fingerprints mean comparable embeddings."""
+    dimension: int
+    image_size: int
+    """Shorter side, in pixels, that images are resized to."""
+    max_text_tokens: int
+    logit_scale: float
+    device: str
+    precision: str

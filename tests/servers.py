@@ -1,0 +1,18 @@
+"""Real servers on loopback, in the test's own event loop."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+
+from services.common.server import Server
+from services.common.settings import ServerSettings
+
+
+@asynccontextmanager
+async def serving(service_name: str, add: Callable[[grpc.aio.Server], None]) -> AsyncIterator[str]:
+    """Serve one service on a free port; yields its address."""
+    settings = ServerSettings(listen="127.0.0.1:0", grace_s=0.2)
+    async with Server(settings, service_name, add) as server:
+        await server.ready()
+        yield f"127.0.0.1:{server.port}"
