@@ -24,9 +24,6 @@ S = TypeVar("S", bound=ServerSettings)
 MAX_MESSAGE_BYTES = 16 << 20
 """Largest message taken and sent: above gRPC's default of 4 MiB, for a ranking of many videos with rich metadata."""
 
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
 
 class Server:
     """A gRPC server for one service, with health and (by setting) reflection.
@@ -58,14 +55,14 @@ class Server:
             self.port = self._server.add_insecure_port(self._settings.listen)
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {self._settings.listen}: is the port taken? ({error})") from None
-        await self._set_health(NOT_SERVING)
+        await self._set_health(serving=False)
         await self._server.start()
         log.info("listening", extra={"address": self._settings.listen, "port": self.port})
         return self
 
     async def ready(self) -> None:
         """Say that calls can be answered."""
-        await self._set_health(SERVING)
+        await self._set_health(serving=True)
         log.info("serving", extra={"service": self._service_name, "port": self.port})
 
     async def __aexit__(
@@ -76,7 +73,8 @@ class Server:
         await self._server.stop(self._settings.grace_s)
         log.info("stopped")
 
-    async def _set_health(self, state: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, *, serving: bool) -> None:
+        state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", self._service_name):
             await self._health.set(name, state)
 
