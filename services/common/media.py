@@ -50,6 +50,9 @@ class Detection:
     threshold: float | None = None
     """None means the detector's default."""
     min_scene_ns: int = 600_000_000
+    """A cut this soon after another does not count."""
+    max_scene_ns: int = 30_000_000_000
+    """A scene that lasts this long is split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,22 @@ class VideoHit:
     video: Video
     score: float
     scenes: tuple[SceneHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextEmbedding:
+    vector: Vector
+    model: str
+    """Fingerprint of the model that made it."""
+    truncated: bool
+    """Whether the text was longer than the model reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameEmbeddings:
+    matrix: Matrix
+    model: str
+    """Fingerprint of the model that made them."""
 
 
 @dataclass(frozen=True, slots=True)

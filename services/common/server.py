@@ -28,7 +28,8 @@ MAX_MESSAGE_BYTES = 16 << 20
 class Server:
     """A gRPC server for one service, with health and (by setting) reflection.
 
-    Entered, it is bound and NOT_SERVING; `ready()` turns it to SERVING; leaving it drains running calls.
+    Entered, it is bound and NOT_SERVING; `ready()` turns it to SERVING and `not_ready()` back;
+    leaving it drains running calls.
     """
 
     def __init__(self, settings: ServerSettings, service_name: str, add: Callable[[grpc.aio.Server], None]) -> None:
@@ -64,6 +65,11 @@ class Server:
         """Say that calls can be answered."""
         await self._set_health(serving=True)
         log.info("serving", extra={"service": self._service_name, "port": self.port})
+
+    async def not_ready(self) -> None:
+        """Take `ready` back: calls would fail at present."""
+        await self._set_health(serving=False)
+        log.warning("not serving", extra={"service": self._service_name, "port": self.port})
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -18,6 +18,8 @@ _ERROR = {code: error for error, code in STATUS.items()} | {
     # No service sends these on purpose: they are what is seen of a peer that stops in the middle of a call.
     grpc.StatusCode.CANCELLED: errors.UnavailableError,
     grpc.StatusCode.UNKNOWN: errors.UnavailableError,
+    # Nor this: the program at that address is not the one expected.
+    grpc.StatusCode.UNIMPLEMENTED: errors.UnavailableError,
 }
 
 

@@ -8,6 +8,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import call, status
+from services.common.errors import NotFoundError, UnavailableError
 from services.common.server import MAX_MESSAGE_BYTES
 
 Response = TypeVar("Response")
@@ -45,7 +46,10 @@ class Client:
         """Whether the service says that it can answer; UnavailableError if it cannot be reached."""
         stub: Any = health_pb2_grpc.HealthStub(self._channel)  # its types lack the methods
         request = health_pb2.HealthCheckRequest(service=self.service)
-        response = await self._call(stub.Check, request, timeout_s)
+        try:
+            response = await self._call(stub.Check, request, timeout_s)
+        except NotFoundError:
+            raise UnavailableError(f"{self._peer}: another service answers at this address") from None
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def _call(
@@ -59,11 +63,14 @@ class Client:
 
     async def _stream(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
         """A server stream, which may last as long as its caller wants."""
+        stream = method(request, metadata=_metadata())
         try:
-            async for response in method(request, metadata=_metadata()):
+            async for response in stream:
                 yield response
         except grpc.aio.AioRpcError as failure:
             raise self._error(failure) from failure
+        finally:
+            stream.cancel()  # no effect on one that has ended
 
     def _error(self, failure: grpc.aio.AioRpcError) -> Exception:
         return status.error_of(failure, self._peer) or failure

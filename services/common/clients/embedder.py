@@ -1,29 +1,16 @@
 """The embedder, as its callers use it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.common import convert, vectors
 from services.common.clients.channel import Client
-from services.common.media import Matrix, Model, Vector
+from services.common.media import FrameEmbeddings, Model, TextEmbedding, Vector
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc, media_pb2
 
 EMBED_TIMEOUT_S = 60.0
-
-
-class TextEmbedding(NamedTuple):
-    vector: Vector
-    model: str
-    truncated: bool
-    """Whether the text was longer than the model reads."""
-
-
-class FrameEmbeddings(NamedTuple):
-    matrix: Matrix
-    model: str
 
 
 class EmbedderClient(Client):

@@ -1,9 +1,11 @@
 """Videos, scenes, embeddings and hits."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -70,23 +72,26 @@ def detection_to(detection: Detection) -> media_pb2.SceneDetection:
         detector=enum_to(DETECTOR, detection.detector),
         threshold=detection.threshold,
         min_scene_duration=duration_to(detection.min_scene_ns),
+        max_scene_duration=duration_to(detection.max_scene_ns),
     )
 
 
 def detection_from(detection: media_pb2.SceneDetection) -> Detection:
-    default = Detection()
-    threshold = detection.threshold if detection.HasField("threshold") else None
-    if threshold is not None and not 0 < threshold < float("inf"):
-        raise InvalidInputError(f"detection.threshold is {threshold}; it must be greater than 0")
-    return Detection(
-        detector=enum_from(DETECTOR, detection.detector, "detection.detector")
-        if detection.HasField("detector")
-        else default.detector,
-        threshold=threshold,
-        min_scene_ns=duration_from(detection.min_scene_duration, "detection.min_scene_duration")
-        if detection.HasField("min_scene_duration")
-        else default.min_scene_ns,
-    )
+    """The detection asked for; what is unset has its default."""
+    asked: dict[str, Any] = {}
+    if detection.HasField("detector"):
+        asked["detector"] = enum_from(DETECTOR, detection.detector, "detection.detector")
+    if detection.HasField("threshold"):
+        asked["threshold"] = detection.threshold
+    if detection.HasField("min_scene_duration"):
+        asked["min_scene_ns"] = duration_from(detection.min_scene_duration, "detection.min_scene_duration")
+    if detection.HasField("max_scene_duration"):
+        asked["max_scene_ns"] = duration_from(detection.max_scene_duration, "detection.max_scene_duration")
+    if not 0 < asked.get("threshold", 1) < math.inf:
+        raise InvalidInputError(f"detection.threshold is {detection.threshold}; it must be greater than 0")
+    if asked.get("max_scene_ns", 1) == 0:
+        raise InvalidInputError("detection.max_scene_duration must be greater than 0")
+    return Detection(**asked)
 
 
 def video_to(video: Video) -> media_pb2.Video:

@@ -1,0 +1,116 @@
+"""One pass over a video: decode, find scenes, sample."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from av import VideoFrame
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from services.common.errors import InvalidInputError
+from services.common.media import Detection, Segment
+from services.indexer.frames import Frame, StreamInfo, open_film
+from services.indexer.sampling import Candidate, Picture, Sampler
+from services.indexer.scenes import SceneFinder
+
+DETECTION_WIDTH = 256
+"""Width of the frames that the detector sees: PySceneDetect's own default."""
+
+PROGRESS_INTERVAL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    path: Path
+    detection: Detection
+    shorter_side: int
+    """Pixels of the shorter side of the sampled pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampledScene:
+    segment: Segment
+    samples: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """How far decoding has come, or has got in the end."""
+
+    decoded_ns: int
+    decode_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The file cannot be indexed."""
+
+    reason: str
+
+
+Event: TypeAlias = StreamInfo | SampledScene | Decoded | Refused
+"""First a StreamInfo, then SampledScenes and Decodeds mixed, last a Decoded; or a Refused instead of what is left."""
+
+
+class Analyzer:
+    """The pass itself."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._finder = SceneFinder(task.detection)
+        self._sampler = Sampler()
+        self._recent: deque[Frame] = deque(maxlen=self._finder.lag + 1)
+        self._shrink = VideoReformatter()
+        self._resize = VideoReformatter()
+        self._start_ns = 0
+
+    def events(self) -> Iterator[Event]:
+        """Analyze the file; InvalidInputError if there is no frame in it."""
+        with open_film(self._task.path) as film:
+            yield film.info
+            reported_s = time.monotonic()
+            for frame in film.frames():
+                yield from self._look(frame)
+                if time.monotonic() - reported_s >= PROGRESS_INTERVAL_S:
+                    reported_s = time.monotonic()
+                    yield Decoded(frame.end_ns, film.decode_errors)
+            if not self._recent:
+                raise InvalidInputError(f"{self._task.path.name} has a video stream, but no frame of it can be decoded")
+            end_ns = self._recent[-1].end_ns
+            yield self._close(end_ns)
+            yield Decoded(end_ns, film.decode_errors)
+
+    def _look(self, frame: Frame) -> Iterator[SampledScene]:
+        self._recent.append(frame)
+        if self._sampler.wants(frame.offset_ns):
+            self._sampler.offer(self._candidate(frame))
+        small = self._small(frame.picture)
+        for cut_ns in self._finder.starts(frame.offset_ns, small):
+            yield self._close(cut_ns)
+            first = next(recent for recent in self._recent if recent.offset_ns == cut_ns)
+            self._sampler.begin(self._candidate(first))
+
+    def _close(self, end_ns: int) -> SampledScene:
+        start_ns, self._start_ns = self._start_ns, end_ns
+        return SampledScene(Segment(start_ns, end_ns), self._sampler.close(start_ns, end_ns))
+
+    def _small(self, picture: VideoFrame) -> Picture:
+        width = min(DETECTION_WIDTH, picture.width)
+        height = max(1, round(picture.height * width / picture.width))
+        # AREA averages over the pixels left out, as cheaply as the filters that skip them.
+        return _array(self._shrink.reformat(picture, width, height, "bgr24", interpolation=Interpolation.AREA))
+
+    def _candidate(self, frame: Frame) -> Candidate:
+        picture = frame.picture
+        scale = self._task.shorter_side / min(picture.width, picture.height)
+        width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        resized = self._resize.reformat(picture, width, height, "rgb24", interpolation=Interpolation.AREA)
+        return Candidate(frame.offset_ns, _array(resized))
+
+
+def _array(picture: VideoFrame) -> Picture:
+    return picture.to_ndarray().astype(np.uint8, copy=False)

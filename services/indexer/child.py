@@ -1,0 +1,82 @@
+"""The analysis of a video in a process of its own, which a bad file may take down.
+
+`python -m services.indexer.child` is that process: it takes a task as its argument and writes events to its standard
+output, each a pickle behind its length. `analyze` starts it and reads them.
+"""
+
+import asyncio
+import os
+import pickle
+import struct
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO
+
+from services.common.errors import InvalidInputError
+from services.indexer.analysis import Analyzer, Event, Refused, Task
+
+LENGTH = struct.Struct("<Q")
+
+
+@asynccontextmanager
+async def analyze(task: Task) -> AsyncIterator[AsyncIterator[Event]]:
+    """The events of a child process that analyzes the file; the child ends with the context.
+
+    The iterator raises InvalidInputError if the file is refused or takes the child down.
+    """
+    arguments = (sys.executable, "-m", "services.indexer.child", pickle.dumps(task).hex())
+    child = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield _events(child, task.path.name)
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+
+async def _events(child: asyncio.subprocess.Process, name: str) -> AsyncIterator[Event]:
+    while (event := await _read(child)) is not None:
+        if isinstance(event, Refused):
+            raise InvalidInputError(event.reason)
+        yield event
+    if code := await child.wait():
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        raise InvalidInputError(f"decoding {name} crashed the decoder ({how}); the file is damaged or hostile")
+
+
+async def _read(child: asyncio.subprocess.Process) -> Event | None:
+    """The next event, or None at the end, be it a proper one or not."""
+    if child.stdout is None:
+        return None
+    try:
+        (length,) = LENGTH.unpack(await child.stdout.readexactly(LENGTH.size))
+        event: Event = pickle.loads(await child.stdout.readexactly(length))  # noqa: S301 - from our own child
+    except asyncio.IncompleteReadError:
+        return None
+    return event
+
+
+def main() -> None:
+    """Analyze in this process, for a parent that reads our standard output."""
+    task: Task = pickle.loads(bytes.fromhex(sys.argv[1]))  # noqa: S301 - from our own parent
+    # Whatever a library prints goes to the log, not between the events.
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        try:
+            for event in Analyzer(task).events():
+                _write(out, event)
+        except InvalidInputError as error:
+            _write(out, Refused(str(error)))
+        except BrokenPipeError:
+            os._exit(1)  # the parent is gone, and with it the one who would read why
+
+
+def _write(out: BinaryIO, event: Event) -> None:
+    data = pickle.dumps(event, protocol=pickle.HIGHEST_PROTOCOL)
+    out.write(LENGTH.pack(len(data)) + data)
+    out.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Requests of the indexer, checked, as domain values."""
+
+from services.common import convert
+from services.common.errors import InvalidInputError
+from services.common.jobs import JobState
+from services.indexer.jobs import IndexRequest
+from videosearch.v1 import indexer_pb2
+
+MAX_URI_LENGTH = 4096
+MAX_TITLE_LENGTH = 1000
+MAX_REQUEST_ID_LENGTH = 128
+
+
+def index_request_from(request: indexer_pb2.IndexVideoRequest) -> IndexRequest:
+    if not request.uri:
+        raise InvalidInputError("uri is empty; give an absolute path or an http(s) URL")
+    _limit("uri", request.uri, MAX_URI_LENGTH)
+    _limit("title", request.title, MAX_TITLE_LENGTH)
+    _limit("request_id", request.request_id, MAX_REQUEST_ID_LENGTH)
+    return IndexRequest(
+        uri=request.uri,
+        video_id=convert.video_id_from(request.video_id) if request.video_id else "",
+        title=request.title,
+        metadata=convert.metadata_from(request.metadata),
+        detection=convert.detection_from(request.detection),
+    )
+
+
+def states_from(request: indexer_pb2.ListIndexJobsRequest) -> tuple[JobState, ...]:
+    return tuple(convert.enum_from(convert.JOB_STATE, state, "states") for state in request.states)
+
+
+def token_from(page_token: str) -> int | None:
+    """The sequence number that a page goes on from."""
+    if not page_token:
+        return None
+    if not page_token.isascii() or not page_token.isdigit() or len(page_token) > 18:
+        raise InvalidInputError(f"page_token {page_token[:100]!r} is none that ListIndexJobs has returned")
+    return int(page_token)
+
+
+def token_to(sequence: int | None) -> str:
+    return "" if sequence is None else str(sequence)
+
+
+def _limit(field: str, value: str, longest: int) -> None:
+    if len(value) > longest:
+        raise InvalidInputError(f"{field} has {len(value)} characters; at most {longest} are taken")

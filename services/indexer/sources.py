@@ -1,0 +1,149 @@
+"""Where videos come from: files under allowed roots, and http(s) URLs on allowed hosts."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from services.common.errors import InvalidInputError, NotFoundError, PreconditionError, UnavailableError
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+MAX_REDIRECTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLimits:
+    max_bytes: int
+    max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A video file at hand, as it was when it was read for its digest."""
+
+    path: Path
+    name: str
+    """For people: the last part of the path or URL."""
+    sha256: str
+    stamp: tuple[int, int]
+    """Size in bytes and time of change in nanoseconds."""
+
+    def refuse_if_changed(self) -> None:
+        """The bytes that were decoded must be those of the digest."""
+        if not self.path.exists() or _stamp(self.path) != self.stamp:
+            raise PreconditionError(f"{self.name} changed while it was indexed; index it again once it is complete")
+
+
+class Sources:
+    def __init__(
+        self, roots: Sequence[Path], hosts: Sequence[str], download_folder: Path, limits: DownloadLimits
+    ) -> None:
+        self._roots = [root.resolve() for root in roots]
+        self._hosts = {host.lower() for host in hosts}
+        shutil.rmtree(download_folder, ignore_errors=True)  # what a crash has left there
+        download_folder.mkdir(parents=True)
+        self._download_folder = download_folder
+        self._limits = limits
+
+    def check(self, uri: str) -> None:
+        """Refuse what can be seen to be wrong without reading it."""
+        if _is_url(uri):
+            self._check_host(uri)
+        else:
+            self._local(uri)
+
+    @asynccontextmanager
+    async def open(self, uri: str) -> AsyncIterator[SourceFile]:
+        """The file at hand with its digest; a download is gone again afterwards."""
+        if not _is_url(uri):
+            path = await asyncio.to_thread(self._local, uri)
+            yield await asyncio.to_thread(_source_file, path, path.name)
+            return
+        with tempfile.TemporaryDirectory(dir=self._download_folder) as folder:
+            path = Path(folder) / "video"
+            await self._download(uri, path)
+            name = Path(unquote(urlsplit(uri).path)).name or urlsplit(uri).netloc
+            yield await asyncio.to_thread(_source_file, path, name)
+
+    def _local(self, uri: str) -> Path:
+        if not uri.startswith("/") or "\0" in uri:
+            raise InvalidInputError(f"uri {uri!r} must be an absolute path or an http(s) URL")
+        path = Path(os.path.realpath(uri))  # symbolic links are followed before the roots are compared
+        if not any(path.is_relative_to(root) for root in self._roots):
+            allowed = ", ".join(map(str, self._roots)) or "none"
+            raise InvalidInputError(f"{uri} is outside of the indexer's allowed roots ({allowed})")
+        if path.is_dir():
+            raise InvalidInputError(f"{uri} is a folder; index its files one by one")
+        if not path.is_file():
+            raise NotFoundError(f"the indexer finds no file {uri}")
+        return path
+
+    def _check_host(self, url: str) -> None:
+        host = (urlsplit(url).hostname or "").lower()
+        if host not in self._hosts:
+            allowed = ", ".join(sorted(self._hosts)) or "none"
+            raise InvalidInputError(f"host {host!r} is not one of the indexer's allowed hosts ({allowed})")
+
+    async def _download(self, url: str, path: Path) -> None:
+        timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        try:
+            async with asyncio.timeout(self._limits.max_s), httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
+                for _ in range(MAX_REDIRECTS + 1):
+                    self._check_host(url)
+                    async with http.stream("GET", url) as response:
+                        if response.next_request is None:
+                            _refuse_failure(response)
+                            await self._save(response, path)
+                            return
+                        url = str(response.next_request.url)
+                raise InvalidInputError(f"{url} redirects more than {MAX_REDIRECTS} times")
+        except TimeoutError:
+            raise InvalidInputError(f"{url} took longer than {self._limits.max_s:g} s to download") from None
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UnavailableError(f"{url} cannot be downloaded: {error or type(error).__name__}") from None
+
+    async def _save(self, response: httpx.Response, path: Path) -> None:
+        size = 0
+        with path.open("wb") as file:
+            async for chunk in response.aiter_bytes(1 << 20):
+                size += len(chunk)
+                if size > self._limits.max_bytes:
+                    raise InvalidInputError(f"{response.url} is larger than {self._limits.max_bytes} bytes")
+                await asyncio.to_thread(file.write, chunk)
+
+
+def _refuse_failure(response: httpx.Response) -> None:
+    status = f"{response.url} answered {response.status_code} {response.reason_phrase}"
+    if response.status_code in (404, 410):
+        raise NotFoundError(status)
+    if response.status_code in (408, 429) or response.is_server_error:
+        raise UnavailableError(status)
+    if not response.is_success:
+        raise InvalidInputError(status)
+
+
+def _is_url(uri: str) -> bool:
+    return uri.startswith(("http://", "https://"))
+
+
+def _source_file(path: Path, name: str) -> SourceFile:
+    stamp = _stamp(path)
+    if not stamp[0]:
+        raise InvalidInputError(f"{name} is empty")
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return SourceFile(path, name, digest, stamp)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
