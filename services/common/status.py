@@ -22,6 +22,9 @@ _ERROR = {code: error for error, code in STATUS.items()} | {
     grpc.StatusCode.UNIMPLEMENTED: errors.UnavailableError,
 }
 
+PEER_LOST = "Internal error from Core"
+"""How grpc.aio says, with INTERNAL, that a message of a client stream can no longer be sent: the peer is gone."""
+
 
 def code_of(error: errors.VideosearchError) -> grpc.StatusCode:
     return STATUS[type(error)]
@@ -29,7 +32,7 @@ def code_of(error: errors.VideosearchError) -> grpc.StatusCode:
 
 def error_of(failure: grpc.aio.AioRpcError, peer: str) -> errors.VideosearchError | None:
     """The domain error behind a failed call to `peer`, or None for a status that no service sends on purpose."""
-    error = _ERROR.get(failure.code())
+    error = errors.UnavailableError if failure.details() == PEER_LOST else _ERROR.get(failure.code())
     details = failure.details() or failure.code().name
     if error in (errors.UnavailableError, errors.DeadlineError):
         return error(f"{peer}: {details}")

@@ -1,0 +1,204 @@
+"""The command line against services on loopback."""
+
+import json
+import re
+
+import pytest
+
+from tests.commands import data, rows, run, seconds
+from tests.standins import MODEL, ToldIndexer, WordEmbedder, embedder_at, fill, indexer_at, search_at
+from tests.stores import store
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def embedder():
+    return WordEmbedder()
+
+
+@pytest.fixture
+def indexer():
+    return ToldIndexer()
+
+
+@pytest.fixture(autouse=True)
+async def services(embedder, indexer, tmp_path, monkeypatch):
+    """All four services, two videos in the store."""
+    async with (
+        embedder_at(embedder) as embedder_address,
+        indexer_at(indexer) as indexer_address,
+        store(tmp_path / "data") as videos,
+        search_at(embedder_address, videos.address) as search_address,
+    ):
+        monkeypatch.setenv("VIDEOSEARCH_EMBEDDER_ADDRESS", embedder_address)
+        monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", indexer_address)
+        monkeypatch.setenv("VIDEOSEARCH_STORE_ADDRESS", videos.address)
+        monkeypatch.setenv("VIDEOSEARCH_SEARCH_ADDRESS", search_address)
+        await fill(videos)
+        yield
+
+
+# search
+
+
+async def test_search_prints_a_table_with_a_row_for_each_scene():
+    result = await run("search", "a butterfly", "-k", "1", "--scenes-per-video", "2")
+    assert rows(result) == [
+        ["rank", "score", "video", "scene", "best", "moment"],
+        ["1", "1.000", "Rabbit", seconds(2, 4), "00:00:03.000"],
+        ["0.408", seconds(0, 2), "00:00:01.000"],
+    ]
+
+
+async def test_search_gives_a_row_of_its_own_to_a_score_that_is_no_scenes():
+    result = await run("search", "rain", "-k", "1", "--video-scoring", "mean")
+    assert ["1", "0.500", "Street"] in rows(result)
+
+
+async def test_search_for_scenes_ranks_scenes():
+    found = await data("search", "rain", "--scenes", "-k", "1")
+    (hit,) = found["hits"]
+    assert (hit["video_id"], hit["segment"], hit["best_offset_s"]) == ("street", {"start_s": 2.0, "end_s": 4.0}, 3.0)
+    assert [video["title"] for video in found["videos"]] == ["Street"]
+
+
+async def test_search_json_has_videos_with_their_scenes():
+    found = await data("search", "a butterfly")
+    assert [hit["video"]["video_id"] for hit in found["hits"]] == ["rabbit", "street"]
+    assert found["hits"][0]["scenes"][0]["ordinal"] == 1
+    assert found["query_truncated"] is False
+
+
+@pytest.mark.parametrize("condition", [("--meta", "kind=real"), ("--video", "street")])
+async def test_search_takes_conditions(condition):
+    found = await data("search", "a butterfly", *condition)
+    assert [hit["video"]["video_id"] for hit in found["hits"]] == ["street"]
+
+
+async def test_search_tells_when_nothing_was_found():
+    result = await run("search", "rain", "--video", "unknown")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
+
+
+async def test_search_tells_when_the_query_was_truncated():
+    assert "its end did not count" in (await run("search", "rain " * 30)).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (" ",),
+        ("x" * 10_001,),
+        ("rain", "-k", "0"),
+        ("rain", "-k", "-1"),
+        ("rain", "-k", "1000000000"),
+        ("rain", "--scenes", "--scenes-per-video", "0"),
+        ("rain", "--scenes", "--video-scoring", "mean"),
+        ("rain", "--meta", "kind"),
+        ("rain", "--video", "a/b"),
+    ],
+)
+async def test_search_with_wrong_input_exits_2(arguments):
+    assert (await run("search", *arguments)).exit_code == 2
+
+
+async def test_search_with_another_model_than_the_stores_exits_4(embedder):
+    embedder.model = "words-2"
+    assert (await run("search", "rain")).exit_code == 4
+
+
+async def test_an_unreachable_service_is_named_in_one_line_and_exits_5(monkeypatch):
+    monkeypatch.setenv("VIDEOSEARCH_SEARCH_ADDRESS", NOBODY)
+    result = await run("search", "rain")
+    assert result.exit_code == 5
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"videosearch: SearchService at {NOBODY}: ")
+    assert result.stderr.count("\n") == 1
+
+
+async def test_a_service_that_fails_is_told_with_the_request_id_and_exits_1(embedder):
+    embedder.model = NotImplemented  # no text: the embedder fails at it
+    result = await run("search", "rain")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"videosearch: internal error.* \(request id [0-9a-f]{32}\)\n", result.stderr)
+
+
+# videos
+
+
+async def test_videos_list_has_a_row_for_each():
+    result = await run("videos", "list")
+    assert [row[:4] for row in rows(result)[1:]] == [
+        ["rabbit", "Rabbit", "00:00:06.000", "3"],
+        ["street", "Street", "00:00:04.000", "2"],
+    ]
+
+
+async def test_videos_list_takes_a_count():
+    assert [video["video_id"] for video in await data("videos", "list", "-n", "1")] == ["rabbit"]
+
+
+async def test_videos_show_has_the_scenes():
+    result = await run("videos", "show", "street")
+    assert ["1", seconds(2, 4), "00:00:03.000"] in rows(result)
+
+
+async def test_videos_show_json_is_the_video_and_its_scenes():
+    shown = await data("videos", "show", "street")
+    assert (shown["model"], shown["metadata"], shown["decoded_s"]) == (MODEL, {"kind": "real"}, 4.0)
+    assert shown["scenes"][1] == {
+        "ordinal": 1,
+        "segment": {"start_s": 2.0, "end_s": 4.0},
+        "samples": [{"offset_s": 3.0}],
+    }
+
+
+async def test_videos_delete_deletes_all_that_are_named():
+    assert (await run("videos", "delete", "rabbit", "street")).stderr == "deleted rabbit\ndeleted street\n"
+    assert await data("videos", "list") == []
+
+
+@pytest.mark.parametrize("command", ["show", "delete"])
+async def test_an_unknown_video_exits_3(command):
+    result = await run("videos", command, "unknown")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "unknown" in result.stderr
+
+
+# status
+
+
+async def test_status_has_health_model_and_counts():
+    await run("index", "/videos/a.mp4", "/videos/fail.mp4")
+    found = await data("status")
+    assert {name: service["health"] for name, service in found["services"].items()} == {
+        "embedder": "serving",
+        "store": "serving",
+        "indexer": "serving",
+        "search": "serving",
+    }
+    assert (found["model"]["name"], found["model"]["fingerprint"]) == ("words", MODEL)
+    assert (found["store"]["video_count"], found["store"]["scene_count"], found["store"]["sample_count"]) == (2, 5, 5)
+    assert found["jobs"] == {"queued": 0, "running": 0, "failed": 1}
+    assert found["models_differ"] is False
+
+
+async def test_status_prints_a_row_for_each_service():
+    result = await run("status")
+    assert [row[0] for row in rows(result)] == ["service", "embedder", "store", "indexer", "search"]
+
+
+async def test_status_says_when_the_models_differ(embedder):
+    embedder.model = "words-2"
+    result = await run("status")
+    assert "embeddings of model words-1, the embedder serves words-2" in result.stderr
+
+
+async def test_status_exits_5_when_a_service_is_away_and_shows_the_others(monkeypatch):
+    monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", NOBODY)
+    result = await run("status", "--json")
+    found = json.loads(result.stdout)
+    assert result.exit_code == 5
+    assert (found["services"]["indexer"]["health"], found["services"]["store"]["health"]) == ("unreachable", "serving")
+    assert found["jobs"] is None

@@ -1,0 +1,180 @@
+"""`videosearch index` and `videosearch jobs` against an indexer on loopback."""
+
+import json
+
+import pytest
+
+from services.common.errors import OverloadedError, UnavailableError
+from tests.commands import data, run
+from tests.standins import ToldIndexer, indexer_at
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture
+def indexer():
+    return ToldIndexer()
+
+
+@pytest.fixture(autouse=True)
+async def services(indexer, monkeypatch):
+    async with indexer_at(indexer) as address:
+        monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", address)
+        yield
+
+
+async def test_index_waits_and_says_what_became_of_the_video():
+    result = await run("index", "/videos/bikes.mp4")
+    assert (result.exit_code, result.stdout) == (0, "bikes.mp4: indexed as sha256-ab, 5 scenes in 1.5 s\n")
+
+
+async def test_index_shows_progress_as_lines_where_there_is_no_terminal():
+    result = await run("index", "/videos/bikes.mp4")
+    assert result.stderr.splitlines() == [
+        "bikes.mp4: queued",
+        "bikes.mp4: indexing, 2 scenes",
+        "bikes.mp4: succeeded, 5 scenes",
+    ]
+
+
+async def test_index_without_waiting_returns_the_job():
+    (job,) = await data("index", "/videos/endless.mp4", "--no-wait")
+    assert (job["job_id"], job["state"]) == ("job-0", "queued")
+
+
+async def test_index_makes_paths_absolute_and_leaves_urls(indexer, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    await run("index", "bikes.mp4", "https://example.org/a.mp4", "--no-wait")
+    assert [request.uri for request in indexer.requests] == [f"{tmp_path}/bikes.mp4", "https://example.org/a.mp4"]
+
+
+async def test_index_asks_with_the_details_given(indexer):
+    await run(
+        *("index", "/videos/bikes.mp4", "--title", "Bikes", "--id", "bikes", "--meta", "a=1", "--meta", "b=x=y"),
+        *("--detector", "content", "--threshold", "20", "--min-scene", "1.5", "--max-scene", "10"),
+    )
+    (request,) = indexer.requests
+    assert (request.title, request.video_id, dict(request.metadata)) == ("Bikes", "bikes", {"a": "1", "b": "x=y"})
+    detection = request.detection
+    assert (detection.detector, detection.threshold) == (2, 20)
+    assert (detection.min_scene_duration.ToMilliseconds(), detection.max_scene_duration.seconds) == (1500, 10)
+
+
+async def test_index_without_details_leaves_them_to_the_indexer(indexer):
+    await run("index", "/videos/bikes.mp4")
+    assert not indexer.requests[0].HasField("detection")
+
+
+async def test_a_repeated_submission_has_the_same_request_id(indexer):
+    indexer.refusals = [UnavailableError("starting")]
+    assert (await run("index", "/videos/bikes.mp4")).exit_code == 0
+    first, second = indexer.requests
+    assert first.request_id == second.request_id != ""
+
+
+async def test_each_video_has_a_request_id_of_its_own(indexer):
+    await run("index", "/videos/a.mp4", "/videos/b.mp4")
+    assert len({request.request_id for request in indexer.requests}) == 2
+
+
+async def test_index_waits_for_a_place_in_a_full_queue(indexer, monkeypatch):
+    monkeypatch.setattr("cli.index.SUBMIT_PATIENCE_S", 0)
+    indexer.refusals = [OverloadedError("64 jobs are waiting")]
+    result = await run("index", "/videos/bikes.mp4")
+    assert result.exit_code == 0
+    assert "bikes.mp4: waiting for a place: 64 jobs are waiting" in result.stderr
+
+
+async def test_a_failed_job_gives_its_reason_and_exits_1():
+    result = await run("index", "/videos/fail.mp4", "/videos/bikes.mp4")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "fail.mp4: failed: not a video: nothing in it can be decoded",
+        "bikes.mp4: indexed as sha256-ab, 5 scenes in 1.5 s",
+    ]
+
+
+async def test_a_refused_video_does_not_stop_the_others_and_gives_the_exit_code():
+    result = await run("index", "/videos/missing.mp4", "/videos/bikes.mp4", "--json")
+    assert result.exit_code == 3
+    refused, indexed = json.loads(result.stdout)
+    assert refused == {"job_id": None, "uri": "/videos/missing.mp4", "error": "no file at /videos/missing.mp4"}
+    assert indexed["state"] == "succeeded"
+
+
+async def test_a_watch_that_breaks_is_taken_up_again(indexer):
+    indexer.broken_watches = [UnavailableError("stopping")]
+    result = await run("index", "/videos/bikes.mp4")
+    assert result.exit_code == 0
+    assert "lost sight of job job-0, trying again" in result.stderr
+
+
+async def test_an_indexer_that_is_away_stops_the_submissions_and_exits_5(monkeypatch):
+    monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", NOBODY)
+    monkeypatch.setattr("cli.index.SUBMIT_PATIENCE_S", 0)
+    result = await run("index", "/videos/a.mp4", "/videos/b.mp4")
+    assert result.exit_code == 5
+    assert f"IndexerService at {NOBODY}" in result.stdout
+    assert result.stderr == "1 of 2 videos were not submitted.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("a.mp4", "b.mp4", "--title", "A"),
+        ("a.mp4", "b.mp4", "--id", "a"),
+        ("a.mp4", "--meta", "=x"),
+        ("a.mp4", "--min-scene", "nan"),
+        ("a.mp4", "--max-scene", "-1"),
+        ("a.mp4", "--detector", "best"),
+        (),
+    ],
+)
+async def test_index_with_wrong_input_exits_2_and_submits_nothing(indexer, arguments):
+    assert (await run("index", *arguments)).exit_code == 2
+    assert not indexer.requests
+
+
+async def test_jobs_list_pages_through_all_newest_first():
+    await run("index", "/videos/a.mp4", "/videos/b.mp4", "/videos/fail.mp4")
+    assert [job["job_id"] for job in await data("jobs", "list")] == ["job-2", "job-1", "job-0"]
+    assert [job["job_id"] for job in await data("jobs", "list", "-n", "2")] == ["job-2", "job-1"]
+
+
+async def test_jobs_list_takes_states():
+    await run("index", "/videos/a.mp4", "/videos/fail.mp4")
+    assert [job["uri"] for job in await data("jobs", "list", "--state", "failed")] == ["/videos/fail.mp4"]
+
+
+async def test_jobs_show_says_why_a_job_failed():
+    await run("index", "/videos/fail.mp4")
+    result = await run("jobs", "show", "job-0")
+    assert result.exit_code == 0
+    assert "nothing in it can be decoded" in result.stderr
+
+
+async def test_jobs_cancel_stops_a_job():
+    await run("index", "/videos/endless.mp4", "--no-wait")
+    assert [job["state"] for job in await data("jobs", "cancel", "job-0")] == ["cancelled"]
+
+
+async def test_cancelling_a_job_that_has_ended_exits_4():
+    await run("index", "/videos/a.mp4")
+    assert (await run("jobs", "cancel", "job-0")).exit_code == 4
+
+
+async def test_jobs_watch_prints_a_json_line_for_each_state():
+    await run("index", "/videos/a.mp4", "--no-wait")
+    result = await run("jobs", "watch", "job-0", "--json")
+    assert [json.loads(line)["state"] for line in result.stdout.splitlines()] == ["queued", "running", "succeeded"]
+
+
+async def test_jobs_watch_exits_1_when_a_job_fails():
+    await run("index", "/videos/a.mp4", "/videos/fail.mp4", "--no-wait")
+    assert (await run("jobs", "watch", "job-0", "job-1")).exit_code == 1
+
+
+@pytest.mark.parametrize("command", ["show", "cancel", "watch"])
+async def test_an_unknown_job_exits_3(command):
+    result = await run("jobs", command, "job-9")
+    assert (result.exit_code, result.stderr) == (3, "videosearch: no job 'job-9'\n")
