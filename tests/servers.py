@@ -10,9 +10,11 @@ from services.common.settings import ServerSettings
 
 
 @asynccontextmanager
-async def serving(service_name: str, add: Callable[[grpc.aio.Server], None]) -> AsyncIterator[str]:
-    """Serve one service on a free port; yields its address."""
-    settings = ServerSettings(listen="127.0.0.1:0", grace_s=0.2)
+async def serving(
+    service_name: str, add: Callable[[grpc.aio.Server], None], listen: str = "127.0.0.1:0"
+) -> AsyncIterator[str]:
+    """Serve one service, on a free port if no other is named; yields its address."""
+    settings = ServerSettings(listen=listen, grace_s=0.2)
     async with Server(settings, service_name, add) as server:
         await server.ready()
         yield f"127.0.0.1:{server.port}"

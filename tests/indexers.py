@@ -1,0 +1,98 @@
+"""The real indexer on loopback with the real store, and an embedder that knows colors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from services.common import convert, vectors
+from services.common.clients.embedder import EmbedderClient
+from services.common.clients.indexer import IndexerClient
+from services.common.clients.store import StoreClient
+from services.common.jobs import IndexJob
+from services.common.media import Model
+from services.indexer.jobs import Jobs
+from services.indexer.pipeline import Pipeline
+from services.indexer.runner import Runner
+from services.indexer.servicer import IndexerServicer
+from services.indexer.sources import DownloadLimits, Sources
+from tests.servers import serving
+from tests.stores import store
+from videosearch.v1 import embedder_pb2, embedder_pb2_grpc, indexer_pb2_grpc
+
+MODEL = Model("colors", "colors-1", 3, 64, 1, 0.0, "cpu", "float32")
+
+
+class ColorEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
+    """An image's embedding is the direction of its mean color. Clear `going` to make image calls wait."""
+
+    def __init__(self) -> None:
+        self.fingerprint = MODEL.fingerprint
+        self.going = asyncio.Event()
+        self.going.set()
+        self.asked = asyncio.Event()
+
+    async def GetModel(self, request, context):
+        return embedder_pb2.GetModelResponse(model=convert.model_to(MODEL))
+
+    async def EmbedImages(self, request, context):
+        self.asked.set()
+        await self.going.wait()
+        return embedder_pb2.EmbedImagesResponse(embeddings=[self._embed(image.raw) for image in request.images])
+
+    def _embed(self, raw):
+        color = np.frombuffer(raw.rgb, np.uint8).reshape(raw.height, raw.width, 3).mean(axis=(0, 1)) + 1
+        return convert.embedding_to(vectors.normalize(color), self.fingerprint)
+
+
+@dataclass(frozen=True)
+class Indexing:
+    client: IndexerClient
+    store: StoreClient
+    root: Path
+
+    async def ended(self, path: Path | str, **arguments) -> IndexJob:
+        """Index a file; the job when it has ended."""
+        job = await self.client.index_video(str(path), **arguments)
+        return await self.end_of(job.job_id)
+
+    async def end_of(self, job_id: str) -> IndexJob:
+        *_, job = [state async for state in self.client.watch_job(job_id)]
+        return job
+
+
+@asynccontextmanager
+async def embedder_serving(embedder: ColorEmbedder, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
+    add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, embedder)
+    async with serving(EmbedderClient.service, add, listen) as address:
+        yield address
+
+
+@asynccontextmanager
+async def indexing(
+    folder: Path, embedder_address: str, *, patience_s: float = 10.0, max_queued: int = 100, max_running: int = 1
+) -> AsyncIterator[Indexing]:
+    """Store and indexer with their data under `folder`; files below `folder / "videos"` may be indexed."""
+    root = folder / "videos"
+    root.mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+        videos = await stack.enter_async_context(store(folder / "store"))
+        embedder = await stack.enter_async_context(EmbedderClient(embedder_address))
+        jobs = Jobs(folder / "indexer", max_queued)
+        stack.callback(jobs.close)
+        sources = Sources([root], [], folder / "downloads", DownloadLimits(10**6, 10.0))
+        runner = Runner(jobs, Pipeline(sources, embedder, videos, patience_s), max_running)
+        servicer = IndexerServicer(jobs, runner, sources)
+        add = partial(indexer_pb2_grpc.add_IndexerServiceServicer_to_server, servicer)
+        address = await stack.enter_async_context(serving(IndexerClient.service, add))
+        client = await stack.enter_async_context(IndexerClient(address))
+        working = asyncio.create_task(runner.run())
+        try:
+            yield Indexing(client, videos, root)
+        finally:
+            working.cancel()
+            await asyncio.wait({working})

@@ -1,0 +1,335 @@
+"""Indexing through a real server, with real videos, a real store and real child processes."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import psutil
+import pytest
+
+from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
+from services.common.jobs import JobStage, JobState
+from services.common.media import Detection, Detector, Segment, nanoseconds
+from services.indexer.analysis import Task
+from services.indexer.child import analyze
+from tests.indexers import MODEL, ColorEmbedder, Indexing, embedder_serving, indexing
+from tests.videos import write_audio, write_video
+from videosearch.v1 import indexer_pb2, indexer_pb2_grpc
+
+SCENES = [40, 30, 50]
+
+
+@pytest.fixture
+def embedder() -> ColorEmbedder:
+    return ColorEmbedder()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, embedder: ColorEmbedder) -> AsyncIterator[Indexing]:
+    async with embedder_serving(embedder) as address, indexing(tmp_path, address) as world:
+        yield world
+
+
+@asynccontextmanager
+async def raw_stub(world: Indexing):
+    async with grpc.aio.insecure_channel(world.client.address) as channel:
+        yield indexer_pb2_grpc.IndexerServiceStub(channel)
+
+
+async def test_an_indexed_video_is_in_the_store_with_what_is_known_of_it(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", SCENES, fps=25, size=(160, 96))
+    job = await world.ended(film.path, title="A film", metadata={"year": "2008"})
+    assert (job.state, job.progress_percent, job.scene_count) == (JobState.SUCCEEDED, 100, 3)
+    video = await world.store.video(job.video_id)
+    assert (video.title, video.uri, video.metadata) == ("A film", str(film.path), {"year": "2008"})
+    assert (video.width, video.height, video.codec, video.frame_rate) == (160, 96, "h264", 25)
+    assert video.decoded_ns == video.duration_ns == nanoseconds(film.duration)
+    assert (video.model, video.decode_errors, video.scene_count) == (MODEL.fingerprint, 0, 3)
+
+
+async def test_scenes_have_the_film_s_own_spans(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", SCENES, fps=25)
+    job = await world.ended(film.path)
+    page = await world.store.scenes(job.video_id)
+    spans = [Segment(nanoseconds(start), nanoseconds(end)) for start, end in film.spans]
+    assert [scene.segment for scene in page.scenes] == spans
+
+
+async def test_a_title_not_given_is_the_file_s_name(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    job = await world.ended(film.path)
+    assert (await world.store.video(job.video_id)).title == "film.mp4"
+
+
+async def test_the_same_bytes_are_the_same_video(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", SCENES)
+    (world.root / "copy.mp4").write_bytes(film.path.read_bytes())
+    first, second = await world.ended(film.path), await world.ended(world.root / "copy.mp4")
+    assert first.video_id == second.video_id
+    assert (await world.store.stats()).video_count == 1
+
+
+async def test_a_caller_may_choose_the_id(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    job = await world.ended(film.path, video_id="my-film")
+    assert job.video_id == (await world.store.video("my-film")).video_id == "my-film"
+
+
+async def test_parameters_of_detection_are_heeded_and_kept(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", SCENES)
+    detection = Detection(Detector.CONTENT, threshold=255.0, min_scene_ns=0, max_scene_ns=10**11)
+    job = await world.ended(film.path, detection=detection)
+    video = await world.store.video(job.video_id)
+    assert (video.scene_count, video.detection) == (1, detection)
+
+
+async def test_a_watcher_sees_the_job_from_the_present_state_to_its_end(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", SCENES)
+    job = await world.client.index_video(str(film.path))
+    seen = [state async for state in world.client.watch_job(job.job_id)]
+    assert seen[-1].state is JobState.SUCCEEDED
+    assert [state.progress_percent for state in seen] == sorted(state.progress_percent for state in seen)
+    assert [state async for state in world.client.watch_job(job.job_id)] == [seen[-1]]
+
+
+async def test_a_request_id_makes_the_call_safe_to_repeat(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    jobs = [await world.client.index_video(str(film.path), request_id="r-1") for _ in range(2)]
+    assert jobs[0].job_id == jobs[1].job_id
+
+
+async def test_jobs_are_listed_by_state_and_page(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    ended = [(await world.ended(film.path)).job_id for _ in range(3)]
+    first = await world.client.jobs(page_size=2, states=[JobState.SUCCEEDED])
+    rest = await world.client.jobs(2, first.next_page_token, [JobState.SUCCEEDED])
+    assert [job.job_id for job in (*first.jobs, *rest.jobs)] == ended[::-1]
+    assert (await world.client.jobs(states=[JobState.FAILED])).jobs == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("words.mp4", b"only words\n" * 100, "not a video"),
+        ("empty.mp4", b"", "is empty"),
+        ("page.m3u8", b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "not a video"),
+    ],
+)
+async def test_a_file_that_is_no_video_fails_its_job(world: Indexing, name: str, content: bytes, reason: str) -> None:
+    (world.root / name).write_bytes(content)
+    job = await world.ended(world.root / name)
+    assert job.state is JobState.FAILED
+    assert reason in job.error
+
+
+async def test_sound_without_pictures_fails_its_job(world: Indexing) -> None:
+    job = await world.ended(write_audio(world.root / "sound.mp4"))
+    assert (job.state, job.error) == (JobState.FAILED, "sound.mp4 has no video stream")
+
+
+async def test_a_truncated_file_is_indexed_as_far_as_it_goes(world: Indexing) -> None:
+    film = write_video(world.root / "film.mkv", [100, 100, 100], fps=25, size=(320, 192))
+    data = film.path.read_bytes()
+    film.path.write_bytes(data[: len(data) // 2])
+    video = await world.store.video((await world.ended(film.path)).video_id)
+    assert video.duration_ns is not None
+    assert 0.2 < video.decoded_ns / video.duration_ns < 0.8
+
+
+async def test_a_one_frame_video_has_one_scene(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [1], fps=25)
+    page = await world.store.scenes((await world.ended(film.path)).video_id)
+    assert [(scene.segment, len(scene.samples)) for scene in page.scenes] == [(Segment(0, 40_000_000), 1)]
+
+
+async def test_a_path_outside_of_the_roots_is_refused(world: Indexing) -> None:
+    with pytest.raises(InvalidInputError, match="outside of the indexer's allowed roots"):
+        await world.client.index_video("/etc/passwd")
+
+
+async def test_a_missing_file_is_not_found(world: Indexing) -> None:
+    with pytest.raises(NotFoundError, match="finds no file"):
+        await world.client.index_video(str(world.root / "missing.mp4"))
+
+
+async def test_a_folder_is_refused(world: Indexing) -> None:
+    with pytest.raises(InvalidInputError, match="is a folder"):
+        await world.client.index_video(str(world.root))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"video_id": "no spaces"}, "video_id"),
+        ({"title": "t" * 1001}, "title"),
+        ({"request_id": "r" * 129}, "request_id"),
+        ({"metadata": {"": "v"}}, "metadata"),
+        ({"metadata": {str(n): "" for n in range(65)}}, "65 keys"),
+        ({"detection": Detection(threshold=-1.0)}, "threshold"),
+        ({"detection": Detection(threshold=float("nan"))}, "threshold"),
+        ({"detection": Detection(max_scene_ns=0)}, "max_scene_duration"),
+        ({"detection": Detection(min_scene_ns=-1)}, "min_scene_duration"),
+    ],
+)
+async def test_a_malformed_request_is_refused(world: Indexing, arguments: dict, message: str) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    with pytest.raises(InvalidInputError, match=message):
+        await world.client.index_video(str(film.path), **arguments)
+
+
+async def test_an_unspecified_detector_or_state_is_refused(world: Indexing) -> None:
+    async with raw_stub(world) as stub:
+        unspecified = indexer_pb2.ListIndexJobsRequest(states=[0])
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.ListIndexJobs(unspecified)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        film = write_video(world.root / "film.mp4", [10])
+        request = indexer_pb2.IndexVideoRequest(uri=str(film.path))
+        request.detection.detector = 0
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await stub.IndexVideo(request)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(("size", "token"), [(-1, ""), (0, "elsewhere"), (0, "9" * 40), (0, "-1")])
+async def test_a_page_that_cannot_be_is_refused(world: Indexing, size: int, token: str) -> None:
+    with pytest.raises(InvalidInputError, match="page_"):
+        await world.client.jobs(size, token)
+
+
+async def test_an_unknown_job_is_not_found(world: Indexing) -> None:
+    with pytest.raises(NotFoundError):
+        await world.client.job("nowhere")
+    with pytest.raises(NotFoundError):
+        await world.client.cancel_job("nowhere")
+    with pytest.raises(NotFoundError):
+        await world.end_of("nowhere")
+
+
+async def test_a_running_job_is_cancelled_and_leaves_nothing(world: Indexing, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    film = write_video(world.root / "film.mp4", SCENES)
+    job = await world.client.index_video(str(film.path))
+    await embedder.asked.wait()
+    cancelled = await world.client.cancel_job(job.job_id)
+    assert cancelled.state is JobState.CANCELLED
+    assert (await world.store.stats()).video_count == 0
+    assert psutil.Process().children() == []
+
+
+async def test_a_waiting_job_is_cancelled_before_it_starts(world: Indexing, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    film = write_video(world.root / "film.mp4", SCENES)
+    first, second = [await world.client.index_video(str(film.path)) for _ in range(2)]
+    assert (await world.client.cancel_job(second.job_id)).state is JobState.CANCELLED
+    embedder.going.set()
+    assert (await world.end_of(first.job_id)).state is JobState.SUCCEEDED
+
+
+async def test_an_ended_job_cannot_be_cancelled(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    job = await world.ended(film.path)
+    with pytest.raises(PreconditionError, match="ended already"):
+        await world.client.cancel_job(job.job_id)
+
+
+async def test_a_crash_of_the_decoder_fails_its_job_and_no_other(world: Indexing, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    film = write_video(world.root / "film.mp4", [20] * 60, size=(320, 240))
+    first, second = [await world.client.index_video(str(film.path)) for _ in range(2)]
+    await embedder.asked.wait()
+    (child,) = psutil.Process().children()
+    child.kill()
+    embedder.going.set()
+    crashed = await world.end_of(first.job_id)
+    assert crashed.state is JobState.FAILED
+    assert "crashed the decoder (signal 9)" in crashed.error
+    assert (await world.end_of(second.job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_child_process_ends_with_its_reader(tmp_path: Path) -> None:
+    film = write_video(tmp_path / "film.mp4", [20] * 60, size=(320, 240))
+    async with analyze(Task(film.path, Detection(), 64)) as events:
+        await anext(events)
+        (child,) = psutil.Process().children()
+    assert not child.is_running()
+
+
+async def test_a_job_waits_for_an_embedder_that_is_away(tmp_path: Path, embedder: ColorEmbedder) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    async with indexing(tmp_path, address) as world:
+        film = write_video(world.root / "film.mp4", SCENES)
+        job = await world.client.index_video(str(film.path))
+        async for state in world.client.watch_job(job.job_id):
+            if state.stage is JobStage.READING:
+                break
+        async with embedder_serving(embedder, address):
+            assert (await world.end_of(job.job_id)).state is JobState.SUCCEEDED
+
+
+async def test_a_job_fails_with_a_reason_when_the_embedder_stays_away(tmp_path: Path) -> None:
+    async with indexing(tmp_path, "127.0.0.1:1", patience_s=0.5) as world:
+        film = write_video(world.root / "film.mp4", SCENES)
+        job = await world.ended(film.path)
+        assert job.state is JobState.FAILED
+        assert "EmbedderService at 127.0.0.1:1" in job.error
+        assert (await world.store.stats()).video_count == 0
+
+
+async def test_a_job_goes_on_after_a_restart(tmp_path: Path, embedder: ColorEmbedder) -> None:
+    async with embedder_serving(embedder) as address:
+        embedder.going.clear()
+        async with indexing(tmp_path, address) as world:
+            film = write_video(world.root / "film.mp4", SCENES)
+            job = await world.client.index_video(str(film.path))
+            await embedder.asked.wait()
+        embedder.going.set()
+        async with indexing(tmp_path, address) as world:
+            assert (await world.end_of(job.job_id)).state is JobState.SUCCEEDED
+            assert (await world.store.stats()).video_count == 1
+
+
+async def test_a_model_that_changes_in_the_middle_fails_the_job(world: Indexing, embedder: ColorEmbedder) -> None:
+    film = write_video(world.root / "film.mp4", SCENES)
+    embedder.going.clear()
+    job = await world.client.index_video(str(film.path))
+    await embedder.asked.wait()
+    embedder.fingerprint = "colors-2"
+    embedder.going.set()
+    ended = await world.end_of(job.job_id)
+    assert ended.state is JobState.FAILED
+    assert "index it again" in ended.error
+
+
+async def test_a_full_queue_refuses(tmp_path: Path, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    async with embedder_serving(embedder) as address, indexing(tmp_path, address, max_queued=1) as world:
+        film = write_video(world.root / "film.mp4", SCENES)
+        await world.client.index_video(str(film.path))
+        await embedder.asked.wait()
+        await world.client.index_video(str(film.path))
+        with pytest.raises(OverloadedError, match="jobs are waiting"):
+            await world.client.index_video(str(film.path))
+        embedder.going.set()
+
+
+async def test_several_jobs_run_at_once_where_that_is_set(tmp_path: Path, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    async with embedder_serving(embedder) as address, indexing(tmp_path, address, max_running=2) as world:
+        films = [write_video(world.root / f"{name}.mp4", SCENES, fps=fps) for name, fps in (("a", 25), ("b", 30))]
+        jobs = [await world.client.index_video(str(film.path)) for film in films]
+        await asyncio.gather(*(until_running(world, job.job_id) for job in jobs))
+        embedder.going.set()
+        ended = await asyncio.gather(*(world.end_of(job.job_id) for job in jobs))
+        assert [job.state for job in ended] == [JobState.SUCCEEDED] * 2
+
+
+async def until_running(world: Indexing, job_id: str) -> None:
+    async for state in world.client.watch_job(job_id):
+        if state.state is JobState.RUNNING:
+            return
