@@ -1,0 +1,85 @@
+"""A video on its way in: checked scene by scene, complete only when all of it is there."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from services.common.errors import InvalidInputError, OverloadedError
+from services.common.media import Scene, Video
+from services.store.scenes import Halves, IndexedVideo, SceneTable
+
+MAX_SAMPLES_PER_SCENE = 64
+MAX_OFFSET_NS = 2**63 - 1
+"""About 292 years: offsets are kept in 64 bits."""
+
+
+class Draft:
+    """Each method raises InvalidInputError, naming the scene, for what no stored video can hold."""
+
+    def __init__(self, video: Video, max_scenes: int) -> None:
+        if not video.model:
+            raise InvalidInputError("video.model is empty: give the fingerprint of the model that made the embeddings")
+        self.video = video
+        self._max_scenes = max_scenes
+        self._scenes: list[tuple[int, int, int]] = []  # start_ns, end_ns, sample count
+        self._offsets_ns: list[int] = []
+        self._embeddings: list[Halves] = []
+        self._dimension = 0
+
+    def add(self, scene: Scene) -> None:
+        """Take the next scene; OverloadedError beyond the limit."""
+        if len(self._scenes) >= self._max_scenes:
+            raise OverloadedError(
+                f"video {self.video.video_id!r} has more than {self._max_scenes} scenes, the most that this store"
+                " accepts; index it with longer scenes, or in parts"
+            )
+        self._check_span(scene)
+        self._check_samples(scene)
+        self._scenes.append((scene.segment.start_ns, scene.segment.end_ns, len(scene.samples)))
+        self._offsets_ns.extend(sample.offset_ns for sample in scene.samples)
+        self._embeddings.append(np.stack([sample.vector for sample in scene.samples]).astype(np.float16))
+
+    def finish(self) -> IndexedVideo:
+        """The video as it will be stored, stamped with the present time."""
+        if not self._scenes:
+            raise InvalidInputError(f"video {self.video.video_id!r} has no scenes; put at least one")
+        columns = np.array(self._scenes, dtype=np.int64)  # (S, 3)
+        starts_ns, ends_ns, sample_counts = np.ascontiguousarray(columns.T)
+        scenes = SceneTable(starts_ns, ends_ns, sample_counts, np.array(self._offsets_ns, dtype=np.int64))
+        video = replace(self.video, scene_count=len(scenes), index_time=datetime.now(UTC))
+        return IndexedVideo(video, scenes, np.concatenate(self._embeddings))
+
+    def _check_span(self, scene: Scene) -> None:
+        expected = len(self._scenes)
+        if scene.ordinal != expected:
+            raise InvalidInputError(
+                f"scene {scene.ordinal} came where scene {expected} was due: ordinals run from 0, no gap"
+            )
+        previous_end_ns = self._scenes[-1][1] if self._scenes else 0
+        if scene.segment.start_ns < previous_end_ns:
+            raise InvalidInputError(
+                f"scene {scene.ordinal} starts at {scene.segment.start_ns} ns, before the end of the one before it"
+                f" at {previous_end_ns} ns: scenes come in order of time and never overlap"
+            )
+        if scene.segment.end_ns > MAX_OFFSET_NS:
+            raise InvalidInputError(f"scene {scene.ordinal} ends beyond {MAX_OFFSET_NS} ns")
+
+    def _check_samples(self, scene: Scene) -> None:
+        name = f"scene {scene.ordinal}"
+        if not 1 <= len(scene.samples) <= MAX_SAMPLES_PER_SCENE:
+            raise InvalidInputError(
+                f"{name} has {len(scene.samples)} samples; it must have 1 to {MAX_SAMPLES_PER_SCENE}"
+            )
+        offsets_ns = [sample.offset_ns for sample in scene.samples]
+        if offsets_ns != sorted(offsets_ns):
+            raise InvalidInputError(f"{name}: its samples must come in order of time")
+        start_ns, end_ns = scene.segment.start_ns, scene.segment.end_ns
+        for offset_ns in (offsets_ns[0], offsets_ns[-1]):
+            if not start_ns <= offset_ns < end_ns:
+                raise InvalidInputError(
+                    f"{name}: the sample at {offset_ns} ns is outside of its span [{start_ns}, {end_ns})"
+                )
+        self._dimension = self._dimension or scene.samples[0].vector.size
+        if any(sample.vector.size != self._dimension for sample in scene.samples):
+            raise InvalidInputError(f"{name}: all embeddings of a video have one length, here {self._dimension}")

@@ -1,0 +1,32 @@
+"""Database keys, whose byte order is the order of what they name.
+
+Text is UTF-8, which sorts as its code points do; an ordinal is four bytes, highest first. A NUL, which no video id
+holds, ends the id, so that "a" with all of its scenes sorts before "ab".
+"""
+
+ORDINAL_BYTES = 4
+END_OF_ID = b"\0"
+
+
+def pack_video(video_id: str) -> bytes:
+    return video_id.encode()
+
+
+def unpack_video(key: bytes) -> str:
+    """ValueError if it is no such key."""
+    video_id = key.decode()
+    if not video_id or "\0" in video_id:
+        raise ValueError("not the key of a video")
+    return video_id
+
+
+def pack_scene(video_id: str, ordinal: int) -> bytes:
+    return video_id.encode() + END_OF_ID + ordinal.to_bytes(ORDINAL_BYTES, "big")
+
+
+def unpack_scene(key: bytes) -> tuple[str, int]:
+    """ValueError if it is no such key."""
+    head, ordinal = key[:-ORDINAL_BYTES], key[-ORDINAL_BYTES:]
+    if not head.endswith(END_OF_ID):
+        raise ValueError("not the key of a scene")
+    return unpack_video(head[:-1]), int.from_bytes(ordinal, "big")
