@@ -6,16 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
-"""An RGB frame, (H, W, 3), at the size that the model asks for."""
+"""A frame of 8 bits a color, (H, W, 3); RGB at the size that the model asks for, where nothing else is said."""
 
 SAMPLES_PER_SCENE = 3
 """As the method this project grew from."""
 
-MAX_CANDIDATES = 32
+MAX_CANDIDATES = 16
 """Pictures kept while a scene's end is unknown. With half as many, the least after thinning, a sample is off its ideal
-time by 1/32 of the scene at most."""
+time by 1/16 of the scene at most."""
 
-FIRST_SPACING_NS = 200_000_000
+FIRST_SPACING_NS = 250_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from services.common.media import NANOSECONDS, Detection, Detector, Segment, nanoseconds
 from services.indexer.analysis import Analyzer, Decoded, SampledScene, Task
-from services.indexer.sampling import MAX_CANDIDATES, SAMPLES_PER_SCENE, Candidate, Sampler, choose
+from services.indexer.sampling import FIRST_SPACING_NS, MAX_CANDIDATES, SAMPLES_PER_SCENE, Candidate, Sampler, choose
 from tests.videos import SyntheticVideo, frame_number, write_video
 
 SCENES = [40, 25, 60, 31]
@@ -109,7 +109,7 @@ def test_samples_stand_evenly_in_a_scene_of_any_length(frames: int, frame_ns: in
             kept += 1
     end = frames * frame_ns
     samples = [sample.offset_ns for sample in sampler.close(0, end)]
-    spacing = max(frame_ns, 200_000_000, end * 2 // MAX_CANDIDATES)
+    spacing = max(frame_ns, FIRST_SPACING_NS, end * 2 // MAX_CANDIDATES)
     if end >= SAMPLES_PER_SCENE * spacing:
         ideal = [end * part // 6 for part in (1, 3, 5)]
         assert all(abs(sample - target) <= spacing for sample, target in zip(samples, ideal, strict=True))
