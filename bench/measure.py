@@ -40,7 +40,7 @@ class PeakMemory:
     A sum of resident set sizes, taken every `period_s`: pages that two of them share count twice.
     """
 
-    def __init__(self, pid: int, period_s: float = 0.05) -> None:
+    def __init__(self, pid: int, period_s: float = 0.25) -> None:
         self._process = psutil.Process(pid)
         self._period_s = period_s
         self._ended = threading.Event()

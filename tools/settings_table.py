@@ -23,8 +23,8 @@ SERVICES: dict[str, type[ServerSettings]] = {
 
 INTRODUCTION = """# Settings
 
-Written by `make docs` from the settings in the code. All come from the environment; a service logs what it has read when
-it starts, stops with the variable's name if a value is wrong, and warns of variables that look like its own but are none.
+Written by `make docs` from the settings in the code. All come from the environment. A service logs what it has read when
+it starts, stops with the variable's name if a value is wrong, and warns of variables that only look like its own.
 """
 
 HEADER = "| variable | default | meaning |\n| --- | --- | --- |"

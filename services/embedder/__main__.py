@@ -4,6 +4,7 @@ import asyncio
 from functools import partial
 
 from services.common.server import Server, run, until_stopped
+from services.embedder import process
 from services.embedder.embedder import Embedder, Limits
 from services.embedder.loading import load_encoder
 from services.embedder.servicer import SERVICE, EmbedderServicer
@@ -12,6 +13,7 @@ from videosearch.v1 import embedder_pb2_grpc
 
 
 async def serve(settings: EmbedderSettings) -> None:
+    process.tune()
     embedder = Embedder(Limits(settings.max_batch, settings.max_queue, settings.max_image_pixels))
     add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, EmbedderServicer(embedder))
     load = partial(load_encoder, settings.model, settings.device, settings.precision)

@@ -19,8 +19,8 @@ class EmbedderSettings(ServerSettings):
     """`auto` (the first GPU if there is one), `cpu`, `cuda` or `cuda:N`."""
     precision: Precision = "float32"
     """Arithmetic of the model. Half precision is for GPUs, and CPUs that have it in hardware."""
-    max_batch: int = Field(8, ge=1, le=4096)
-    """Texts or images in one forward pass; a longer call takes several. 8 is best on a few CPU cores, 64 on a GPU."""
+    max_batch: int = Field(16, ge=1, le=4096)
+    """Texts or images in one forward pass; a longer call takes several. 16 suits a few CPU cores, 64 a GPU."""
     max_queue: int = Field(1024, ge=256)
     """Texts and images that may wait for the model; calls beyond are refused as RESOURCE_EXHAUSTED."""
     max_image_pixels: int = Field(50_000_000, ge=1, le=89_000_000)

@@ -18,7 +18,7 @@ from services.indexer.jobs import IndexRequest, Progress
 from services.indexer.sampling import Picture
 from services.indexer.sources import SourceFile, Sources
 
-BATCH = 8
+BATCH = 16
 """Pictures a call: where the bundled model's throughput levels off, and well under the message limit."""
 
 BATCHES_IN_FLIGHT = 2
