@@ -4,16 +4,24 @@ import argparse
 import json
 
 from bench.baseline import baseline
+from bench.memory import memory
+
+BENCHMARKS = {
+    "baseline": (baseline, "the method that we grew from, and ours, on the same video"),
+    "memory": (memory, "the indexer's memory for a video, and for one twice as long"),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    benchmarks = parser.add_subparsers(dest="name", required=True)
-    command = benchmarks.add_parser("baseline", help="the method that we grew from, and ours, on the same video")
-    command.add_argument("--model", default="lite", help='ours: "lite", "vit-b-32" (random weights) or a checkpoint')
-    command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    names = parser.add_subparsers(dest="name", required=True)
+    for name, (_, meaning) in BENCHMARKS.items():
+        command = names.add_parser(name, help=meaning)
+        command.add_argument("--model", default="lite", help='ours: "lite", a folder or a hub name')
+        command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
-    figures = baseline(arguments.model)
+    run, _ = BENCHMARKS[arguments.name]
+    figures = run(arguments.model)
     if arguments.json:
         print(json.dumps(figures))
     else:

@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ from typing import Any
 from bench.baseline_method import Baseline, Clip
 from bench.measure import PeakMemory, machine, median_of, median_of_async
 from bench.random_clip import write_random_clip
+from bench.system import indexed, running
 from bench.videos import bench_video
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.search import SearchClient
-from services.common.jobs import JobState
 from services.common.ranking import VideoRanking
 from tools.samples import ROOT
-from tools.stack import Stack
 
 QUERY = "a rabbit in a meadow"
 OUR_QUERIES = 50
@@ -39,8 +37,6 @@ def baseline(model: str) -> dict[str, Any]:
     video = bench_video()
     if not RANDOM_CLIP.exists():
         write_random_clip(RANDOM_CLIP)
-    if model == "vit-b-32":
-        model = str(RANDOM_CLIP)
     ours = asyncio.run(_ours(video, model))
     theirs = _theirs(video)
     return {
@@ -64,25 +60,13 @@ def _theirs(video: Path) -> dict[str, float]:
 
 
 async def _ours(video: Path, model: str) -> Ours:
-    settings = {"VIDEOSEARCH_EMBEDDER_MODEL": model, "VIDEOSEARCH_INDEXER_VIDEO_ROOTS": str(video.parent)}
     with tempfile.TemporaryDirectory() as folder:
         async with (
-            Stack(Path(folder), log=lambda _name, _line: None, settings=settings) as stack,
-            IndexerClient(stack.addresses["indexer"]) as indexer,
-            SearchClient(stack.addresses["search"]) as search,
+            running(Path(folder), model, video.parent) as stack,
+            IndexerClient(stack.addresses["indexer"]) as client,
         ):
             with PeakMemory(stack.services["indexer"].process.pid) as memory:
-                index_s, scenes = await _index(indexer, video)
-            query_s = await median_of_async(lambda: search.search_videos(QUERY, VideoRanking()), OUR_QUERIES)
+                index_s, scenes = await indexed(client, video)
+            async with SearchClient(stack.addresses["search"]) as search:
+                query_s = await median_of_async(lambda: search.search_videos(QUERY, VideoRanking()), OUR_QUERIES)
     return Ours(index_s, query_s, scenes, memory.peak_bytes / 1e6)
-
-
-async def _index(indexer: IndexerClient, video: Path) -> tuple[float, int]:
-    """Seconds from the request to the searchable video, and its scenes."""
-    begun = time.perf_counter()
-    job = await indexer.index_video(str(video))
-    async for state in indexer.watch_job(job.job_id):
-        job = state
-    if job.state is not JobState.SUCCEEDED:
-        raise RuntimeError(f"indexing {video} {job.state}: {job.error}")
-    return time.perf_counter() - begun, job.scene_count

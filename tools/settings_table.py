@@ -23,7 +23,7 @@ SERVICES: dict[str, type[ServerSettings]] = {
 
 INTRODUCTION = """# Settings
 
-Written by `make docs` from the settings in the code. All come from the environment. A service logs what it has read when
+Written by `make docs` from the settings in the code. All come from the environment. A service logs what it has read as
 it starts, stops with the variable's name if a value is wrong, and warns of variables that only look like its own.
 """
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from bench.measure import PeakMemory
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
@@ -70,6 +71,12 @@ async def indexed(clients: Clients, samples: dict[str, Path]) -> dict[str, str]:
     return {name: job.video_id for name, job in jobs.items()}
 
 
+@pytest.fixture(scope="module")
+def folder(system: Stack) -> Path:
+    """Where films may lie that are to be indexed."""
+    return Path(system.environment["VIDEOSEARCH_STORE_DATA_FOLDER"]).parent
+
+
 @pytest.mark.parametrize(("text", "name"), QUERIES.items(), ids=QUERIES.values())
 async def test_the_video_that_is_described_is_first(
     clients: Clients, indexed: dict[str, str], text: str, name: str
@@ -86,9 +93,9 @@ async def test_a_filter_by_metadata_leaves_only_what_it_matches(clients: Clients
 
 
 async def test_the_scene_that_is_described_is_first_with_its_exact_span(
-    clients: Clients, indexed: dict[str, str], samples: dict[str, Path], system: Stack
+    clients: Clients, indexed: dict[str, str], samples: dict[str, Path], folder: Path
 ) -> None:
-    film = _joined(samples, Path(system.environment["VIDEOSEARCH_STORE_DATA_FOLDER"]).parent / "joined.mp4")
+    film = _joined(samples, folder / "joined.mp4")
     job = await clients.index(film, video_id="joined")
     assert job.state is JobState.SUCCEEDED, job.error
     ranking = SceneRanking(video_filter=VideoFilter(frozenset({"joined"})))
@@ -110,11 +117,9 @@ async def test_the_command_line_finds_what_the_services_know(system: Stack, inde
 
 
 async def test_a_killed_indexer_finishes_its_jobs_when_it_is_back(
-    clients: Clients, indexed: dict[str, str], system: Stack
+    clients: Clients, system: Stack, folder: Path
 ) -> None:
-    film = write_video(
-        Path(system.environment["VIDEOSEARCH_STORE_DATA_FOLDER"]).parent / "long.mp4", [100] * 30, size=(640, 360)
-    )
+    film = write_video(folder / "long.mp4", [100] * 30, size=(640, 360))
     job = await clients.indexer.index_video(str(film.path), video_id="long")
     indexer = system.services["indexer"]
     children = await _until_decoding(clients, job.job_id, indexer.process.pid)
@@ -127,6 +132,18 @@ async def test_a_killed_indexer_finishes_its_jobs_when_it_is_back(
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, 10)
     assert alive == [], "the decoding process outlives its parent"
     await clients.store.delete_video("long")
+
+
+async def test_memory_does_not_grow_with_the_length_of_a_video(clients: Clients, system: Stack, folder: Path) -> None:
+    peaks = []
+    for name, length in (("once", 30), ("twice", 60)):
+        film = write_video(folder / f"{name}.mp4", [40] * length, size=(640, 360))
+        with PeakMemory(system.services["indexer"].process.pid) as memory:
+            assert (await clients.index(film.path, video_id=name)).state is JobState.SUCCEEDED
+        peaks.append(memory.peak_bytes)
+        await clients.store.delete_video(name)
+    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 600e6
 
 
 async def test_search_says_which_peer_is_away_and_recovers(
