@@ -3,17 +3,17 @@
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from sentencepiece import SentencePieceTrainer
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
     CLIPModel,
     CLIPTokenizer,
-    PreTrainedTokenizerFast,
     SiglipConfig,
     SiglipImageProcessorPil,
     SiglipModel,
+    SiglipTokenizer,
 )
 
 IMAGE_SIZE = 32
@@ -44,20 +44,18 @@ def make_clip(folder: Path, seed: int = 0) -> Path:
 
 
 def make_siglip(folder: Path, seed: int = 0) -> Path:
-    vocabulary = {token: number for number, token in enumerate(["</s>", "<unk>", *"abcdefghijklmnopqrstuvwxyz"])}
-    letters = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    letters.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=letters,
-        pad_token="</s>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        model_max_length=SIGLIP_TOKENS,
-        model_input_names=["input_ids"],
-    )
+    # Pieces of single letters, trained on the alphabet: published checkpoints carry such a file too.
+    training = {
+        "sentence_iterator": iter(["a b c d e f g h i j k l m n o p q r s t u v w x y z"] * 9),
+        "vocab_size": 40,
+    }
+    pieces = {"model_type": "char", "hard_vocab_limit": False, "bos_id": -1, "eos_id": 1, "unk_id": 2, "pad_id": 0}
+    folder.mkdir(exist_ok=True)
+    with (folder / "spiece.model").open("wb") as file:
+        SentencePieceTrainer.train(model_writer=file, minloglevel=2, **training, **pieces)
+    tokenizer = SiglipTokenizer(str(folder / "spiece.model"), model_max_length=SIGLIP_TOKENS)
     tokenizer.save_pretrained(folder)
-    text = {**TOWER, "vocab_size": len(vocabulary), "max_position_embeddings": SIGLIP_TOKENS}
+    text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": SIGLIP_TOKENS}
     torch.manual_seed(seed)
     SiglipModel(SiglipConfig(text_config=text, vision_config=VISION)).save_pretrained(folder)
     SiglipImageProcessorPil(size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}).save_pretrained(folder)
