@@ -3,8 +3,11 @@
 import argparse
 import json
 
+from transformers.utils import logging as transformers_logging
+
 from bench.baseline import baseline
 from bench.memory import memory
+from bench.videos import bench_video
 
 BENCHMARKS = {
     "baseline": (baseline, "the method that we grew from, and ours, on the same video"),
@@ -20,8 +23,9 @@ def main() -> None:
         command.add_argument("--model", default="lite", help='ours: "lite", a folder or a hub name')
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
     arguments = parser.parse_args()
+    transformers_logging.disable_progress_bar()
     run, _ = BENCHMARKS[arguments.name]
-    figures = run(arguments.model)
+    figures = run(arguments.model, bench_video())
     if arguments.json:
         print(json.dumps(figures))
     else:

@@ -6,7 +6,6 @@ import statistics
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,17 +13,7 @@ from typing import Self
 import psutil
 
 
-def median_of(call: Callable[[], object], runs: int) -> float:
-    """Median wall-clock seconds of `runs` calls."""
-    seconds = []
-    for _ in range(runs):
-        begun = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds)
-
-
-async def median_of_async(call: Callable[[], Awaitable[object]], runs: int) -> float:
+async def median_of(call: Callable[[], Awaitable[object]], runs: int) -> float:
     """Median wall-clock seconds of `runs` awaited calls, one after the other."""
     seconds = []
     for _ in range(runs):
@@ -82,26 +71,10 @@ def _own_resident_bytes(process: psutil.Process) -> int:
         return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    processor: str
-    cores: int
-    """Those that this process may use."""
-    memory_bytes: int
-    python: str
-
-    def __str__(self) -> str:
-        return f"{self.processor}, {self.cores} cores, {self.memory_bytes / 2**30:.0f} GiB, Python {self.python}"
-
-
-def machine() -> Machine:
+def machine() -> str:
     """The machine that this process runs on; a figure means little without it."""
-    return Machine(
-        processor=_processor(),
-        cores=len(os.sched_getaffinity(0)),
-        memory_bytes=int(psutil.virtual_memory().total),
-        python=platform.python_version(),
-    )
+    cores, memory = len(os.sched_getaffinity(0)), psutil.virtual_memory().total
+    return f"{_processor()}, {cores} cores, {memory / 2**30:.0f} GiB, Python {platform.python_version()}"
 
 
 def _processor() -> str:

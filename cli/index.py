@@ -71,6 +71,8 @@ def index(  # noqa: PLR0913 - a parameter is an option of the command
     accepted: list[IndexJob] = []
     try:
         outcomes = asyncio.run(_index(uris, wish, accepted, wait=wait))
+    except ExceptionGroup as failures:  # of its tasks; the first has stopped the others
+        raise failures.exceptions[0] from None
     except KeyboardInterrupt:
         _tell_how_to_go_on(accepted)
         raise

@@ -59,8 +59,6 @@ def plain(value: Any) -> Any:
         return _plain_fields({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain_fields(value._asdict())
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, datetime):
@@ -98,6 +96,10 @@ def span(segment: Segment) -> str:
 
 def local_time(instant: datetime | None) -> str:
     return "" if instant is None else instant.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def label(video: Video) -> str:

@@ -92,7 +92,7 @@ def _lines() -> Iterator[Show]:
 
 def _doing(job: IndexJob) -> str:
     doing = job.stage if job.state == JobState.RUNNING else job.state
-    return f"{doing}, {job.scene_count} scenes" if job.scene_count else doing
+    return f"{doing}, {output.counted(job.scene_count, 'scene')}" if job.scene_count else doing
 
 
 def name(uri: str) -> str:
@@ -104,7 +104,8 @@ def summary(job: IndexJob) -> str:
     """What became of a job, in one line."""
     if job.state == JobState.SUCCEEDED and job.end_time:
         seconds = (job.end_time - job.create_time).total_seconds()
-        return f"{name(job.uri)}: indexed as {job.video_id}, {job.scene_count} scenes in {seconds:.1f} s"
+        scenes = output.counted(job.scene_count, "scene")
+        return f"{name(job.uri)}: indexed as {job.video_id}, {scenes} in {seconds:.1f} s"
     if job.state == JobState.FAILED:
         return f"{name(job.uri)}: failed: {job.error}"
     return f"{name(job.uri)}: {job.state}, job {job.job_id}"

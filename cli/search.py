@@ -9,10 +9,10 @@ import typer
 from cli import output
 from cli.metadata import metadata_of
 from cli.settings import Addresses
-from services.common.clients.search import SceneResults, SearchClient, VideoResults
+from services.common.clients.search import SearchClient
 from services.common.errors import InvalidInputError
 from services.common.media import SceneHit, SceneScoring, VideoFilter, VideoHit, VideoScoring
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
 
 COLUMNS = ("rank", "score", "video", "scene", "best moment")
 NUMBERS = ("rank", "score")
@@ -42,7 +42,7 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
 ) -> None:
     """Find videos, or scenes, by describing them."""
     video_filter = VideoFilter(frozenset(video or ()), metadata_of(meta))
-    results: VideoResults | SceneResults
+    results: RankedVideos | RankedScenes
     if scenes:
         if video_scoring:
             raise InvalidInputError("--video-scoring ranks videos: leave it out with --scenes")
@@ -57,24 +57,24 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
     _print(results, as_json=as_json)
 
 
-async def _search_videos(text: str, ranking: VideoRanking) -> VideoResults:
+async def _search_videos(text: str, ranking: VideoRanking) -> RankedVideos:
     async with SearchClient(Addresses().search_address) as client:
         return await client.search_videos(text, ranking)
 
 
-async def _search_scenes(text: str, ranking: SceneRanking) -> SceneResults:
+async def _search_scenes(text: str, ranking: SceneRanking) -> RankedScenes:
     async with SearchClient(Addresses().search_address) as client:
         return await client.search_scenes(text, ranking)
 
 
-def _print(results: VideoResults | SceneResults, *, as_json: bool) -> None:
+def _print(results: RankedVideos | RankedScenes, *, as_json: bool) -> None:
     if results.query_truncated:
         output.tell("The text is longer than the model reads: its end did not count.")
     if as_json:
         output.print_json(results)
     elif not results.hits:
         output.tell("Nothing found.")
-    elif isinstance(results, VideoResults):
+    elif isinstance(results, RankedVideos):
         rows = [row for rank, hit in enumerate(results.hits, 1) for row in _video_rows(rank, hit)]
         output.print_table(COLUMNS, rows, right=NUMBERS)
     else:

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import typer
 from rich.filesize import decimal
@@ -16,10 +16,10 @@ from services.common.clients.channel import Client
 from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.search import SearchClient
-from services.common.clients.store import StoreClient, StoreStats
+from services.common.clients.store import StoreClient
 from services.common.errors import UnavailableError, VideosearchError
 from services.common.jobs import JobState
-from services.common.media import Model
+from services.common.media import Model, StoreStats
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ async def _status(addresses: Addresses) -> Status:
         IndexerClient(addresses.indexer_address) as indexer,
         SearchClient(addresses.search_address) as search,
     ):
-        clients: dict[str, Client] = {"embedder": embedder, "store": store, "indexer": indexer, "search": search}
+        clients: dict[str, Client[Any]] = {"embedder": embedder, "store": store, "indexer": indexer, "search": search}
         healths = await asyncio.gather(*map(_health, clients.values()))
         model, stats, jobs = await asyncio.gather(
             _if_known(embedder.model()), _if_known(store.stats()), _if_known(_job_counts(indexer))
@@ -75,7 +75,7 @@ async def _status(addresses: Addresses) -> Status:
     return Status(dict(zip(clients, healths, strict=True)), model, stats, jobs)
 
 
-async def _health(client: Client) -> Health:
+async def _health(client: Client[Any]) -> Health:
     try:
         return Health(client.address, "serving" if await client.serving() else "not serving")
     except VideosearchError as error:
@@ -123,8 +123,8 @@ def _model_line(model: Model | None) -> str:
 def _store_line(stats: StoreStats | None) -> str:
     if stats is None:
         return ""
-    counts = f"{stats.video_count} videos, {stats.scene_count} scenes, {stats.sample_count} samples"
-    return f"{counts}, {decimal(stats.disk_size_bytes)}"
+    counts = {"video": stats.video_count, "scene": stats.scene_count, "sample": stats.sample_count}
+    return ", ".join([*(output.counted(n, noun) for noun, n in counts.items()), decimal(stats.disk_size_bytes)])
 
 
 def _jobs_line(jobs: dict[JobState, int] | None) -> str:

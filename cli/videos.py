@@ -59,7 +59,7 @@ def delete(
 ) -> None:
     """Delete videos with their scenes and embeddings. Asks first when run in a terminal."""
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {len(video_ids)} video(s)?", abort=True, err=True)
+        typer.confirm(f"Delete {output.counted(len(video_ids), 'video')}?", abort=True, err=True)
     asyncio.run(_delete(video_ids))
 
 

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +53,8 @@ class Indexing:
     client: IndexerClient
     store: StoreClient
     root: Path
+    working: asyncio.Task[None]
+    """The work of the runner, which the service cancels when it stops."""
 
     async def ended(self, path: Path | str, **arguments) -> IndexJob:
         """Index a file; the job when it has ended."""
@@ -65,34 +66,40 @@ class Indexing:
         return job
 
 
-@asynccontextmanager
-async def embedder_serving(embedder: ColorEmbedder, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
-    add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, embedder)
-    async with serving(EmbedderClient.service, add, listen) as address:
-        yield address
+def embedder_serving(embedder: ColorEmbedder, listen: str = "127.0.0.1:0") -> AbstractAsyncContextManager[str]:
+    add = embedder_pb2_grpc.add_EmbedderServiceServicer_to_server
+    return serving(EmbedderClient.service, add, embedder, listen=listen)
 
 
 @asynccontextmanager
 async def indexing(
-    folder: Path, embedder_address: str, *, patience_s: float = 10.0, max_queued: int = 100, max_running: int = 1
+    folder: Path,
+    embedder_address: str,
+    store_address: str = "",
+    *,
+    patience_s: float = 10.0,
+    max_queued: int = 100,
+    max_running: int = 1,
 ) -> AsyncIterator[Indexing]:
-    """Store and indexer with their data under `folder`; files below `folder / "videos"` may be indexed."""
+    """Indexer, and store unless there is one, with data under `folder`; `folder / "videos"` may be indexed."""
     root = folder / "videos"
     root.mkdir(exist_ok=True)
     async with AsyncExitStack() as stack:
-        videos = await stack.enter_async_context(store(folder / "store"))
+        videos = await stack.enter_async_context(
+            StoreClient(store_address) if store_address else store(folder / "store")
+        )
         embedder = await stack.enter_async_context(EmbedderClient(embedder_address))
         jobs = Jobs(folder / "indexer", max_queued)
         stack.callback(jobs.close)
         sources = Sources([root], [], folder / "downloads", DownloadLimits(10**6, 10.0))
         runner = Runner(jobs, Pipeline(sources, embedder, videos, patience_s), max_running)
-        servicer = IndexerServicer(jobs, runner, sources)
-        add = partial(indexer_pb2_grpc.add_IndexerServiceServicer_to_server, servicer)
-        address = await stack.enter_async_context(serving(IndexerClient.service, add))
+        servicer = IndexerServicer(jobs, runner)
+        add = indexer_pb2_grpc.add_IndexerServiceServicer_to_server
+        address = await stack.enter_async_context(serving(IndexerClient.service, add, servicer))
         client = await stack.enter_async_context(IndexerClient(address))
         working = asyncio.create_task(runner.run())
         try:
-            yield Indexing(client, videos, root)
+            yield Indexing(client, videos, root, working)
         finally:
             working.cancel()
             await asyncio.wait({working})

@@ -2,8 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-
-import grpc
+from functools import partial
 
 from services.common.server import Server
 from services.common.settings import ServerSettings
@@ -11,10 +10,10 @@ from services.common.settings import ServerSettings
 
 @asynccontextmanager
 async def serving(
-    service_name: str, add: Callable[[grpc.aio.Server], None], listen: str = "127.0.0.1:0"
+    service_name: str, add: Callable[..., None], *servicer: object, listen: str = "127.0.0.1:0"
 ) -> AsyncIterator[str]:
-    """Serve one service, on a free port if no other is named; yields its address."""
+    """Serve what `add(*servicer, server)` adds, on a free port if no other is named; yields its address."""
     settings = ServerSettings(listen=listen, grace_s=0.2)
-    async with Server(settings, service_name, add) as server:
+    async with Server(settings, service_name, partial(add, *servicer)) as server:
         await server.ready()
         yield f"127.0.0.1:{server.port}"

@@ -14,13 +14,13 @@ from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
-from services.common.errors import NotFoundError, PreconditionError, VideosearchError
+from services.common.errors import NotFoundError, PreconditionError
 from services.common.jobs import IndexJob, JobStage, JobState
-from services.common.media import Model, Sample, Scene, Segment, Vector, Video
+from services.common.media import Model, Scene, Vector
 from services.search.query import Search
 from services.search.servicer import SearchServicer
 from tests.servers import serving
-from tests.stores import SECOND
+from tests.stores import SECOND, scene, video
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc, indexer_pb2, indexer_pb2_grpc, search_pb2_grpc
 
 DIMENSION, MAX_WORDS, MODEL = 64, 20, "words-1"
@@ -35,36 +35,28 @@ def word_vector(text: str) -> Vector:
     return vectors.normalize(vector)
 
 
-def scenes_of(*descriptions: str) -> tuple[Scene, ...]:
+def scenes_of(*descriptions: str) -> list[Scene]:
     """One scene of two seconds for each description, with a sample in its middle."""
-    return tuple(
-        Scene(
-            ordinal,
-            Segment(2 * ordinal * SECOND, 2 * (ordinal + 1) * SECOND),
-            (Sample((2 * ordinal + 1) * SECOND, word_vector(description)),),
-        )
-        for ordinal, description in enumerate(descriptions)
-    )
-
-
-def video(video_id: str, scenes: tuple[Scene, ...], *, title: str = "", **metadata: str) -> Video:
-    end_ns = scenes[-1].segment.end_ns
-    return Video(video_id, f"/videos/{video_id}.mp4", title, "ab" * 32, MODEL, end_ns, end_ns, metadata=metadata)
+    return [scene(ordinal, [word_vector(description)]) for ordinal, description in enumerate(descriptions)]
 
 
 async def fill(videos: StoreClient) -> None:
     """Put two videos: a rabbit that wakes and meets a butterfly, and bikes in the rain."""
-    rabbit = scenes_of("a rabbit wakes", "a butterfly", "a squirrel throws nuts")
-    await videos.put_video(video("rabbit", rabbit, title="Rabbit", kind="cartoon"), rabbit)
-    street = scenes_of("bikes on a street", "rain")
-    await videos.put_video(video("street", street, title="Street", kind="real"), street)
+    rabbit = video("rabbit", MODEL, "Rabbit", decoded_ns=6 * SECOND, metadata={"kind": "cartoon"})
+    await videos.put_video(rabbit, scenes_of("a rabbit wakes", "a butterfly", "a squirrel throws nuts"))
+    street = video("street", MODEL, "Street", decoded_ns=4 * SECOND, metadata={"kind": "real"})
+    await videos.put_video(street, scenes_of("bikes on a street", "rain"))
 
 
 class WordEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
     def __init__(self, model: str = MODEL) -> None:
         self.model = model
+        self.refusals: list[Exception] = []
+        """Raised by the next calls of EmbedTexts, one each."""
 
     async def EmbedTexts(self, request, context):
+        if self.refusals:
+            raise self.refusals.pop(0)
         return embedder_pb2.EmbedTextsResponse(embeddings=map(self._embed, request.texts))
 
     async def GetModel(self, request, context):
@@ -83,9 +75,9 @@ class ToldIndexer(indexer_pb2_grpc.IndexerServiceServicer):
     def __init__(self) -> None:
         self.jobs: dict[str, IndexJob] = {}
         self.requests: list[indexer_pb2.IndexVideoRequest] = []
-        self.refusals: list[VideosearchError] = []
+        self.refusals: list[Exception] = []
         """Raised by the next calls of IndexVideo, one each."""
-        self.broken_watches: list[VideosearchError] = []
+        self.broken_watches: list[Exception] = []
         """Raised by the next calls of WatchIndexJob after their first state, one each."""
         self.watched = asyncio.Event()
 

@@ -1,7 +1,7 @@
 """Made-up videos, and a store on loopback to put them in."""
 
 import resource
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -10,12 +10,13 @@ import numpy as np
 
 from services.common import vectors
 from services.common.clients.store import StoreClient
-from services.common.media import Matrix, Sample, Scene, Segment, Video
+from services.common.media import Sample, Scene, Segment, Vector, Video
 from services.store.catalog import Catalog
 from services.store.draft import Draft
 from services.store.scenes import IndexedVideo
 from services.store.servicer import StoreServicer
 from tests.servers import serving
+from tools.stack import Service, free_addresses
 from videosearch.v1 import store_pb2_grpc
 
 MODEL = "model-a"
@@ -23,13 +24,13 @@ SECOND = 1_000_000_000
 
 
 def video(video_id: str = "v", model: str = MODEL, title: str = "", **fields) -> Video:
-    return Video(video_id, f"/videos/{video_id}.mp4", title, "", model, decoded_ns=0, **fields)
+    return Video(video_id, f"/videos/{video_id}.mp4", title, "", model, **{"decoded_ns": 0, **fields})
 
 
-def scene(ordinal: int, embeddings: Matrix) -> Scene:
-    """Two seconds long, its samples 0.1 s apart."""
+def scene(ordinal: int, embeddings: Iterable[Vector]) -> Scene:
+    """Two seconds long, its samples 0.01 s apart from the middle on."""
     start_ns = 2 * ordinal * SECOND
-    samples = (Sample(start_ns + n * SECOND // 10, vector) for n, vector in enumerate(embeddings))
+    samples = (Sample(start_ns + SECOND + n * SECOND // 100, vector) for n, vector in enumerate(embeddings))
     return Scene(ordinal, Segment(start_ns, start_ns + 2 * SECOND), tuple(samples))
 
 
@@ -40,20 +41,27 @@ def scenes(count: int, sample_count: int = 3, dimension: int = 8, seed: int = 0)
 
 
 def indexed(stored: Video, its_scenes: Sequence[Scene]) -> IndexedVideo:
-    draft = Draft(stored, max_scenes=1000)
+    draft = Draft(stored)
     for one in its_scenes:
         draft.add(one)
     return draft.finish()
 
 
 @asynccontextmanager
-async def store(folder: Path, max_scenes_per_video: int = 1000) -> AsyncIterator[StoreClient]:
-    servicer = StoreServicer(max_scenes_per_video)
+async def store(folder: Path) -> AsyncIterator[StoreClient]:
+    servicer = StoreServicer()
     add = partial(store_pb2_grpc.add_StoreServiceServicer_to_server, servicer)
     with Catalog(folder) as catalog:
         servicer.use(catalog)
         async with serving(StoreClient.service, add) as address, StoreClient(address) as client:
             yield client
+
+
+def process(folder: Path) -> Service:
+    """`python -m services.store`, not started yet."""
+    address = free_addresses()["store"]
+    environment = {"VIDEOSEARCH_STORE_LISTEN": address, "VIDEOSEARCH_STORE_DATA_FOLDER": str(folder)}
+    return Service("store", address, environment, log=lambda name, line: None)
 
 
 @contextmanager

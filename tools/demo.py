@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from tools.samples import FOLDER, sample_videos
+from tools.samples import FOLDER, SamplesError, sample_videos
 from tools.stack import Stack, StackError
 
 EXPECTED = {
@@ -18,15 +18,17 @@ EXPECTED = {
     "people riding bicycles in the city": "bikes.mp4",
     "a man in a suit and tie": "carphone.mp4",
 }
+"""Queries, and the video that each must find first."""
 
 CLI = (sys.executable, "-m", "cli")
+WITH_CLIP = "The same with CLIP:  make demo MODEL=openai/clip-vit-base-patch32  (or MODEL=FOLDER, a checkpoint on disk)"
 
 
 class DemoError(Exception):
     """A step has failed."""
 
 
-async def _demo(model: str) -> None:
+async def demo(model: str) -> None:
     videos = await asyncio.to_thread(sample_videos)
     with tempfile.TemporaryDirectory(prefix="videosearch-demo-") as folder:
         log = Path(folder) / "services.log"
@@ -35,31 +37,31 @@ async def _demo(model: str) -> None:
         with log.open("w") as lines:
             stack = Stack(Path(folder), log=lambda name, line: print(name, line, file=lines), settings=settings)
             async with stack:
-                await _index_and_search(videos, stack.environment)
-    print("Services stopped. Every sample query found its video first.")
+                await _videosearch("index", *map(str, videos), environment=stack.environment)
+                await search(EXPECTED, stack.environment)
+    print(f"Services stopped. Every sample query found its video first.\n{WITH_CLIP}")
 
 
-async def _index_and_search(videos: list[Path], environment: Mapping[str, str]) -> None:
-    await _run("index", *map(str, videos), environment=environment)
-    for text, expected in EXPECTED.items():
-        await _run("search", text, environment=environment)
-        found = json.loads(await _output("search", text, "--json", environment=environment))
-        title = found["hits"][0]["video"]["title"] if found["hits"] else None
-        if title != expected:
-            raise DemoError(f"{text!r}: expected {expected} first, found {title}")
+async def search(expected: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    """Print what each query finds; DemoError unless the video of the expected title is first."""
+    for text, title in expected.items():
+        await _videosearch("search", text, environment=environment)
+        pipe = asyncio.subprocess.PIPE
+        output = await _videosearch("search", text, "--json", environment=environment, stdout=pipe)
+        hits = json.loads(output)["hits"]
+        found = hits[0]["video"]["title"] if hits else "nothing"
+        if found != title:
+            raise DemoError(f"{text!r}: expected {title} first, found {found}")
 
 
-async def _run(*arguments: str, environment: Mapping[str, str]) -> None:
-    print(f"\n$ videosearch {shlex.join(_short(argument) for argument in arguments)}", flush=True)
-    process = await asyncio.create_subprocess_exec(*CLI, *arguments, env={**os.environ, **environment})
-    if code := await process.wait():
-        raise DemoError(f"videosearch {arguments[0]} failed with exit status {code}")
-
-
-async def _output(*arguments: str, environment: Mapping[str, str]) -> bytes:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*CLI, *arguments, env={**os.environ, **environment}, stdout=pipe)
+async def _videosearch(*arguments: str, environment: Mapping[str, str], stdout: int | None = None) -> bytes:
+    """Run a command; returns what it has printed, if `stdout` is a pipe."""
+    if stdout is None:
+        print(f"\n$ videosearch {shlex.join(_short(argument) for argument in arguments)}", flush=True)
+    process = await asyncio.create_subprocess_exec(*CLI, *arguments, env={**os.environ, **environment}, stdout=stdout)
     output, _ = await process.communicate()
+    if process.returncode:
+        raise DemoError(f"videosearch {arguments[0]} failed with exit status {process.returncode}")
     return output
 
 
@@ -71,6 +73,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="lite", help='"lite", a hub name of a CLIP checkpoint, or a folder')
     try:
-        asyncio.run(_demo(parser.parse_args().model))
-    except (StackError, DemoError) as error:
+        asyncio.run(demo(parser.parse_args().model))
+    except (SamplesError, StackError, DemoError) as error:
         sys.exit(f"demo failed: {error}")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from services.common.clients.channel import Client
 from services.common.clients.embedder import EmbedderClient
@@ -19,7 +19,7 @@ from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
 from services.common.errors import DeadlineError, UnavailableError
 
-CLIENTS: dict[str, type[Client]] = {
+CLIENTS: dict[str, type[Client[Any]]] = {
     "embedder": EmbedderClient,
     "store": StoreClient,
     "indexer": IndexerClient,
@@ -67,7 +67,7 @@ class Service:
         deadline = time.monotonic() + timeout_s
         async with CLIENTS[self.name](self.address) as client:
             while time.monotonic() < deadline:
-                self.raise_if_stopped()
+                await self.raise_if_stopped()
                 try:
                     if await client.serving(timeout_s=1.0):
                         return
@@ -76,8 +76,9 @@ class Service:
                 await asyncio.sleep(0.05)
         raise StackError(f"{self.name} is not ready after {timeout_s:g} s: {self._last_lines()}")
 
-    def raise_if_stopped(self) -> None:
+    async def raise_if_stopped(self) -> None:
         if self.process.returncode is not None:
+            await self._ended()  # its last words may still be on their way
             raise StackError(f"{self.name} stopped with exit status {self.process.returncode}: {self._last_lines()}")
 
     async def kill(self) -> None:
@@ -134,10 +135,7 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         try:
-            for service in self.services.values():
-                await service.start()
-            for service in self.services.values():
-                await service.ready()
+            await self._start()
         except BaseException:
             await self._stop()
             raise
@@ -157,7 +155,17 @@ class Stack:
             for wait in waits:
                 wait.cancel()
         for service in self.services.values():
-            service.raise_if_stopped()
+            await service.raise_if_stopped()
+
+    async def _start(self) -> None:
+        for service in self.services.values():
+            await service.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for service in self.services.values():
+                    tasks.create_task(service.ready())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
 
     async def _stop(self) -> None:
         for name in ("search", "indexer", "embedder", "store"):  # callers before those they call

@@ -1,4 +1,8 @@
-"""`make up`: the four services at their usual ports until Ctrl-C, their logs labelled."""
+"""`make up`: the four services until Ctrl-C, their logs labelled.
+
+They listen at their usual ports and keep their data under `data/`, unless the environment has settings that say
+otherwise (VIDEOSEARCH_STORE_LISTEN, VIDEOSEARCH_STORE_DATA_FOLDER and so on).
+"""
 
 import asyncio
 import contextlib
@@ -23,17 +27,27 @@ async def _up() -> None:
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    # People index their own files: what is under the home folder or the present one, unless the environment says.
-    roots = os.environ.get("VIDEOSEARCH_INDEXER_VIDEO_ROOTS") or f"{Path.home()}:{Path.cwd()}"
-    addresses = {name: f"127.0.0.1:{port}" for name, port in PORTS.items()}
-    settings = {"VIDEOSEARCH_INDEXER_VIDEO_ROOTS": roots}
-    serving = asyncio.create_task(_serve(Stack(Path("data"), log=_print, addresses=addresses, settings=settings)))
+    serving = asyncio.create_task(_serve(_stack()))
     stopping = asyncio.create_task(stopped.wait())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     serving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
     stopping.cancel()
+
+
+def _stack() -> Stack:
+    addresses = {
+        name: os.environ.get(f"VIDEOSEARCH_{name.upper()}_LISTEN", f"127.0.0.1:{port}") for name, port in PORTS.items()
+    }
+    # People index their own files: what is under the home folder or the present one.
+    roots = {"VIDEOSEARCH_INDEXER_VIDEO_ROOTS": f"{Path.home()}:{Path.cwd()}"}
+    set_outside = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("VIDEOSEARCH_") and not name.endswith("_ADDRESS")  # they call each other, and nobody else
+    }
+    return Stack(Path("data"), log=_print, addresses=addresses, settings=roots | set_outside)
 
 
 async def _serve(stack: Stack) -> None:

@@ -1,10 +1,13 @@
-"""What an incoming call hands down to the calls made on its behalf: its request id and its deadline."""
+"""What all calls have in common, and what one hands down to those made on its behalf: request id and deadline."""
 
 import time
 import uuid
 from contextvars import ContextVar
 
 REQUEST_ID_KEY = "x-request-id"
+
+MAX_MESSAGE_BYTES = 16 << 20
+"""Largest message taken and sent: above gRPC's default of 4 MiB, for a ranking of many videos with rich metadata."""
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)

@@ -1,15 +1,6 @@
 """What can go wrong, named for what the caller may do about it.
 
-VideosearchError
-├── InvalidInputError    the request is wrong as written; change it
-├── NotFoundError        that name does not exist
-├── PreconditionError    the state must be changed first; the message says how
-├── OverloadedError      a bound is full; retry later with backoff
-├── UnavailableError     a peer is down; retry with backoff
-├── DeadlineError        the time allowed was too short
-└── DataLossError        stored data is damaged or cannot be written; a person must look
-
-`services/common/status.py` gives each its gRPC status, and nothing else does.
+`services/common/status.py` gives each error its gRPC status, and nothing else does.
 """
 
 
@@ -18,31 +9,31 @@ class VideosearchError(Exception):
 
 
 class InvalidInputError(VideosearchError):
-    pass
+    """The request is wrong as written; change it."""
 
 
 class NotFoundError(VideosearchError):
-    pass
+    """That name does not exist."""
 
 
 class PreconditionError(VideosearchError):
-    pass
+    """The state must be changed first; the message says how."""
 
 
 class OverloadedError(VideosearchError):
-    pass
+    """A bound is full; retry later with backoff."""
 
 
 class UnavailableError(VideosearchError):
-    pass
+    """A peer is down; retry with backoff."""
 
 
 class DeadlineError(VideosearchError):
-    pass
+    """The time allowed was too short."""
 
 
 class DataLossError(VideosearchError):
-    pass
+    """Stored data is damaged or cannot be written; a person must look."""
 
 
 TRANSIENT = (UnavailableError, OverloadedError, DeadlineError)

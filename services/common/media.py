@@ -15,6 +15,9 @@ Vector = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 """Embeddings, one a row: shape (N, D)."""
 
+NO_VECTOR: Vector = np.empty(0, dtype=np.float32)
+"""Stands for the vector of a sample whose embedding was not asked for."""
+
 NANOSECONDS = 1_000_000_000
 
 
@@ -158,3 +161,14 @@ class Model:
     logit_scale: float
     device: str
     precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStats:
+    video_count: int
+    scene_count: int
+    sample_count: int
+    model: str
+    """Fingerprint of the embeddings' model; empty while the store is."""
+    dimension: int
+    disk_size_bytes: int

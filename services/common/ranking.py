@@ -1,8 +1,8 @@
-"""What a ranking of scenes or videos can be asked for, whoever answers it."""
+"""Rankings of scenes and videos, whoever makes them: what can be asked for, and what comes back."""
 
 from dataclasses import dataclass
 
-from services.common.media import SceneScoring, VideoFilter, VideoScoring
+from services.common.media import SceneHit, SceneScoring, Video, VideoFilter, VideoHit, VideoScoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +15,22 @@ class SceneRanking:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoRanking:
-    top_k: int = 10
+class VideoRanking(SceneRanking):
     scenes_per_video: int = 3
     """Scenes returned with each video; may be 0."""
-    video_filter: VideoFilter = VideoFilter()
-    scene_scoring: SceneScoring = SceneScoring.BEST
     video_scoring: VideoScoring = VideoScoring.BEST
+
+
+@dataclass(frozen=True, slots=True)
+class RankedScenes:
+    hits: tuple[SceneHit, ...]
+    videos: tuple[Video, ...]
+    """The videos of the hits, each once, in the order of their first hit."""
+    query_truncated: bool = False
+    """Whether the text was longer than the model reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankedVideos:
+    hits: tuple[VideoHit, ...]
+    query_truncated: bool = False

@@ -4,15 +4,15 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common import logs
+from services.common.call import MAX_MESSAGE_BYTES
 from services.common.errors import StartupError
 from services.common.interceptors import CallInterceptor
 from services.common.settings import ServerSettings
@@ -20,9 +20,6 @@ from services.common.settings import ServerSettings
 log = logging.getLogger(__name__)
 
 S = TypeVar("S", bound=ServerSettings)
-
-MAX_MESSAGE_BYTES = 16 << 20
-"""Largest message taken and sent: above gRPC's default of 4 MiB, for a ranking of many videos with rich metadata."""
 
 
 class Server:
@@ -71,9 +68,7 @@ class Server:
         await self._set_health(serving=False)
         log.warning("not serving", extra={"service": self._service_name, "port": self.port})
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         log.info("draining", extra={"grace_s": self._settings.grace_s})
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._settings.grace_s)
@@ -85,25 +80,30 @@ class Server:
             await self._health.set(name, state)
 
 
-async def until_stopped() -> None:
-    """Return at SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
+async def until_stopped(work: Coroutine[Any, Any, object]) -> None:
+    """Do `work` until SIGTERM or SIGINT, and raise what it raises. Work that is done sooner is no reason to stop."""
     loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopped.set)
-    await stopped.wait()
+        loop.add_signal_handler(signum, stop.set)
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            await stopping
+    finally:
+        working.cancel()
+        stopping.cancel()
+        await asyncio.wait((working, stopping))
 
 
-def run(settings_type: type[S], serve: Callable[[S], Awaitable[None]]) -> None:
+def run(settings_type: type[S], serve: Callable[[S], Coroutine[Any, Any, None]]) -> None:
     """The main function of a service: read the settings, serve, and leave with one line if it cannot start."""
     try:
         settings = settings_type.load()
         logs.configure(settings.log_format, settings.log_level)
         settings.log_once()
-        asyncio.run(_serve(serve, settings))
+        asyncio.run(serve(settings))
     except StartupError as error:
         sys.exit(f"cannot start: {error}")
-
-
-async def _serve(serve: Callable[[S], Awaitable[None]], settings: S) -> None:
-    await serve(settings)

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -13,10 +13,6 @@ from services.common.logs import LogFormat
 log = logging.getLogger(__name__)
 
 EMBEDDER_PORT, STORE_PORT, INDEXER_PORT, SEARCH_PORT = 50051, 50052, 50053, 50054
-
-EmbedderAddress = Annotated[str, Field(validation_alias="VIDEOSEARCH_EMBEDDER_ADDRESS")]
-"""Where a service that calls the embedder finds it; likewise below."""
-StoreAddress = Annotated[str, Field(validation_alias="VIDEOSEARCH_STORE_ADDRESS")]
 
 
 class ServerSettings(BaseSettings):
@@ -59,3 +55,12 @@ class ServerSettings(BaseSettings):
         known = {self.variable(field) for field in type(self).model_fields} | {f"{prefix}ADDRESS"}
         for name in sorted(name for name in os.environ if name.startswith(prefix) and name not in known):
             log.warning("unknown setting", extra={"variable": name})
+
+
+class PeerSettings(ServerSettings):
+    """Of a service that calls the embedder and the store."""
+
+    embedder_address: str = Field(f"127.0.0.1:{EMBEDDER_PORT}", validation_alias="VIDEOSEARCH_EMBEDDER_ADDRESS")
+    """Where the embedder is found."""
+    store_address: str = Field(f"127.0.0.1:{STORE_PORT}", validation_alias="VIDEOSEARCH_STORE_ADDRESS")
+    """Where the store is found."""

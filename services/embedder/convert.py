@@ -4,7 +4,7 @@ from services.common import convert
 from services.common.errors import InvalidInputError
 from services.common.media import Matrix
 from services.embedder.encoder import TextEmbeddings
-from services.embedder.images import EncodedImage, RawImage
+from services.embedder.images import RawImage
 from videosearch.v1 import embedder_pb2
 
 MAX_ITEMS = 256
@@ -18,17 +18,17 @@ def texts_from(request: embedder_pb2.EmbedTextsRequest) -> list[str]:
     return list(request.texts)
 
 
-def images_from(request: embedder_pb2.EmbedImagesRequest) -> list[EncodedImage | RawImage]:
+def images_from(request: embedder_pb2.EmbedImagesRequest) -> list[bytes | RawImage]:
     convert.count_from(len(request.images), 1, MAX_ITEMS, "the number of images")
     return [_image_from(image, index) for index, image in enumerate(request.images)]
 
 
-def _image_from(image: embedder_pb2.Image, index: int) -> EncodedImage | RawImage:
+def _image_from(image: embedder_pb2.Image, index: int) -> bytes | RawImage:
     if image.HasField("raw"):
         return RawImage(image.raw.width, image.raw.height, image.raw.rgb)
     if not image.encoded:
         raise InvalidInputError(f"images[{index}] is empty; set encoded or raw")
-    return EncodedImage(image.encoded)
+    return image.encoded
 
 
 def texts_response(embeddings: TextEmbeddings, model: str) -> embedder_pb2.EmbedTextsResponse:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self, TypeVar
 
 import numpy as np
@@ -18,7 +17,7 @@ from services.common import call
 from services.common.errors import DeadlineError, InvalidInputError, OverloadedError, UnavailableError
 from services.common.media import Matrix, Model
 from services.embedder.encoder import Encoder, Pixels, TextEmbeddings
-from services.embedder.images import EncodedImage, RawImage, picture
+from services.embedder.images import RawImage, picture
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,9 +45,7 @@ class Embedder:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for executor in (self._preparers, self._model_thread):
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
@@ -71,7 +68,7 @@ class Embedder:
         truncated = tuple(flag for part in parts for flag in part.truncated)
         return TextEmbeddings(np.concatenate([part.matrix for part in parts]), truncated)
 
-    async def embed_images(self, images: Sequence[EncodedImage | RawImage]) -> Matrix:
+    async def embed_images(self, images: Sequence[bytes | RawImage]) -> Matrix:
         """One row an image; errors as `embed_texts`, and InvalidInputError that names the first bad image."""
         encoder = self._ready()
         with self._place(len(images)):
@@ -97,8 +94,8 @@ class Embedder:
         finally:
             self._waiting -= items
 
-    async def _prepared(self, encoder: Encoder, images: Sequence[EncodedImage | RawImage]) -> list[Pixels]:
-        def prepare(image: EncodedImage | RawImage) -> Pixels:
+    async def _prepared(self, encoder: Encoder, images: Sequence[bytes | RawImage]) -> list[Pixels]:
+        def prepare(image: bytes | RawImage) -> Pixels:
             return encoder.prepare(picture(image, self._limits.max_image_pixels))
 
         loop = asyncio.get_running_loop()

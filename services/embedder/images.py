@@ -18,13 +18,6 @@ DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, Arit
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedImage:
-    """A JPEG, PNG or WebP file."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class RawImage:
     """Rows of red, green and blue bytes: 3 * width * height of them."""
 
@@ -33,9 +26,12 @@ class RawImage:
     rgb: bytes
 
 
-def picture(image: EncodedImage | RawImage, max_pixels: int) -> Image.Image:
-    """The image, upright and in RGB; InvalidInputError if it cannot be decoded or has more than `max_pixels`."""
-    return _decoded(image, max_pixels) if isinstance(image, EncodedImage) else _framed(image, max_pixels)
+def picture(image: bytes | RawImage, max_pixels: int) -> Image.Image:
+    """The image, upright and in RGB, of an image file's bytes or of plain pixels.
+
+    InvalidInputError if it cannot be decoded or has more than `max_pixels`.
+    """
+    return _decoded(image, max_pixels) if isinstance(image, bytes) else _framed(image, max_pixels)
 
 
 def _framed(image: RawImage, max_pixels: int) -> Image.Image:
@@ -47,9 +43,9 @@ def _framed(image: RawImage, max_pixels: int) -> Image.Image:
     return Image.frombuffer("RGB", (image.width, image.height), image.rgb)
 
 
-def _decoded(image: EncodedImage, max_pixels: int) -> Image.Image:
+def _decoded(data: bytes, max_pixels: int) -> Image.Image:
     try:
-        with Image.open(BytesIO(image.data), formats=FORMATS) as opened:  # reads the header only
+        with Image.open(BytesIO(data), formats=FORMATS) as opened:  # reads the header only
             _check_size(opened.width, opened.height, max_pixels)
             return _rgb(ImageOps.exif_transpose(opened))
     except UnidentifiedImageError:

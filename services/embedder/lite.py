@@ -5,6 +5,7 @@ classifier sees in it, each class the sentence embedding of its name, so that im
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from PIL import Image
 
 from services.common import vectors
 from services.common.media import Matrix, Model
-from services.embedder.classes import stored_classes
 from services.embedder.device import Placement
 from services.embedder.efficientnet import IMAGE_SIZE, MEAN, SCALE, EfficientNetLite0
 from services.embedder.encoder import Pixels, TextEmbeddings
@@ -22,6 +22,9 @@ from services.embedder.minilm import MAX_TOKENS, MiniLM
 
 TEMPERATURE = 3.0
 """Softens the classifier's verdict: a scene is a little of many classes. Chosen on captioned photographs."""
+
+CLASSES = Path(__file__).parent / "imagenet_classes.npy"
+"""The classes as sentence embeddings, in the order of the classifier; made by tools/lite_classes.py."""
 
 PREPROCESSING = "squash 224 bicubic"
 """Part of the fingerprint: to be changed with `prepare`."""
@@ -34,7 +37,7 @@ class LiteEncoder:
         self._placement = placement
         self._classifier = EfficientNetLite0(weights).eval().to(device, dtype)
         self._texts = MiniLM(placement)
-        class_matrix = stored_classes()  # (1000, 384)
+        class_matrix = vectors.normalize(np.load(CLASSES))  # (1000, 384)
         self._mean = class_matrix.mean(axis=0)  # (384,)
         self._classes = class_matrix - self._mean
         named = {**weights, "classes": torch.from_numpy(class_matrix)}

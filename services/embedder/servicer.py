@@ -6,8 +6,6 @@ from services.embedder import convert
 from services.embedder.embedder import Embedder
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc
 
-SERVICE = embedder_pb2.DESCRIPTOR.services_by_name["EmbedderService"].full_name
-
 
 class EmbedderServicer(embedder_pb2_grpc.EmbedderServiceServicer):
     def __init__(self, embedder: Embedder) -> None:

@@ -24,6 +24,9 @@ DETECTION_WIDTH = 256
 FAST = Interpolation.FAST_BILINEAR
 """Looks at few of the pixels, as PySceneDetect's own shrinking does: enough to see a cut."""
 
+LONGEST = 4
+"""The longer side of a sampled picture, in shorter ones: wider than any screen is squeezed, to bound its size."""
+
 PROGRESS_INTERVAL_S = 0.5
 
 
@@ -113,8 +116,9 @@ class Analyzer:
 
     def _candidate(self, frame: Frame) -> Candidate:
         picture = frame.picture
-        scale = self._task.shorter_side / min(picture.width, picture.height)
-        width, height = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        shorter = self._task.shorter_side
+        scale = shorter / min(picture.width, picture.height)
+        width, height = (min(round(side * scale), LONGEST * shorter) for side in (picture.width, picture.height))
         resized = self._resize.reformat(picture, width, height, "rgb24", interpolation=Interpolation.AREA, threads=1)
         return Candidate(frame.offset_ns, _array(resized))
 

@@ -18,31 +18,44 @@ from services.indexer.analysis import Analyzer, Event, Refused, Task
 
 LENGTH = struct.Struct("<Q")
 
+SILENCE_S = 120.0
+"""A child that is at work says so every half second; one that has been silent for so long hangs."""
+
 
 @asynccontextmanager
-async def analyze(task: Task) -> AsyncIterator[AsyncIterator[Event]]:
+async def analyze(task: Task, silence_s: float = SILENCE_S) -> AsyncIterator[AsyncIterator[Event]]:
     """The events of a child process that analyzes the file; the child ends with the context.
 
-    The iterator raises InvalidInputError if the file is refused or takes the child down.
+    The iterator raises InvalidInputError if the file is refused, takes the child down or hangs it.
     """
     arguments = (sys.executable, "-m", "services.indexer.child", pickle.dumps(task).hex())
     child = await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE)
     try:
-        yield _events(child, task.path.name)
+        yield _events(child, task.path.name, silence_s)
     finally:
         if child.returncode is None:
             child.kill()
         await child.wait()
 
 
-async def _events(child: asyncio.subprocess.Process, name: str) -> AsyncIterator[Event]:
-    while (event := await _read(child)) is not None:
+async def _events(child: asyncio.subprocess.Process, name: str, silence_s: float) -> AsyncIterator[Event]:
+    while (event := await _read_in_time(child, name, silence_s)) is not None:
         if isinstance(event, Refused):
             raise InvalidInputError(event.reason)
         yield event
     if code := await child.wait():
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
-        raise InvalidInputError(f"decoding {name} crashed the decoder ({how}); the file is damaged or hostile")
+        raise InvalidInputError(
+            f"decoding {name} took the decoder down ({how}): the file is damaged or hostile, or memory ran out"
+        )
+
+
+async def _read_in_time(child: asyncio.subprocess.Process, name: str, silence_s: float) -> Event | None:
+    try:
+        async with asyncio.timeout(silence_s):
+            return await _read(child)
+    except TimeoutError:
+        raise InvalidInputError(f"decoding {name} has not gone on for {silence_s:g} s; the file is damaged") from None
 
 
 async def _read(child: asyncio.subprocess.Process) -> Event | None:

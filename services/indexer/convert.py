@@ -32,11 +32,7 @@ def states_from(request: indexer_pb2.ListIndexJobsRequest) -> tuple[JobState, ..
 
 def token_from(page_token: str) -> int | None:
     """The sequence number that a page goes on from."""
-    if not page_token:
-        return None
-    if not page_token.isascii() or not page_token.isdigit() or len(page_token) > 18:
-        raise InvalidInputError(f"page_token {page_token[:100]!r} is none that ListIndexJobs has returned")
-    return int(page_token)
+    return convert.page_number_from(page_token, "ListIndexJobs")
 
 
 def token_to(sequence: int | None) -> str:

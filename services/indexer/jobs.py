@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Row
 
-from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
+from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError, StartupError
 from services.common.jobs import IndexJob, JobStage, JobState
 from services.common.media import Detection, Detector
 
@@ -59,24 +59,31 @@ class Progress:
 
 class Jobs:
     def __init__(self, folder: Path, max_queued: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._max_queued = max_queued
         # One connection: transactions follow each other instead of failing on a locked database.
         self._engine = sql.create_engine(f"sqlite:///{folder / 'jobs.sqlite'}", pool_size=1, max_overflow=0)
         sql.event.listen(self._engine, "connect", _make_durable)
-        _METADATA.create_all(self._engine)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _METADATA.create_all(self._engine)
+        except (OSError, sql.exc.DatabaseError) as error:
+            reason = str(error).splitlines()[0]
+            raise StartupError(f"the jobs in data folder {folder} cannot be opened: {reason}") from None
 
     def close(self) -> None:
         self._engine.dispose()
 
+    def of_request(self, request: IndexRequest, request_id: str) -> IndexJob | None:
+        """The job that `request_id` has started; InvalidInputError if that was for another request."""
+        with self._engine.connect() as connection:
+            return _of_request(connection, _values(request), request_id)
+
     def add(self, request: IndexRequest, request_id: str) -> IndexJob:
         """Queue a job, or return the one that `request_id` has started before."""
-        values = json.loads(json.dumps(asdict(request)))
+        values = _values(request)
         with self._engine.begin() as connection:
-            if request_id and (row := _row(connection, _JOBS.c.request_id == request_id)):
-                if row.request != values:
-                    raise InvalidInputError(f"request_id {request_id!r} was used for another request; choose a new one")
-                return _job(row)
+            if known := _of_request(connection, values, request_id):
+                return known
             self._refuse_when_full(connection)
             now = _now()
             job = {"job_id": uuid.uuid4().hex, "request_id": request_id or None, "request": values}
@@ -131,7 +138,7 @@ class Jobs:
         with self._engine.begin() as connection:
             job = _required(connection, job_id)
             if job.state.ended:
-                raise PreconditionError(f"job {job_id} has ended already: it {job.state}")
+                raise PreconditionError(f"job {job_id} has ended already ({job.state})")
             return None if job.state is JobState.RUNNING else _end(connection, job_id, JobState.CANCELLED, "")
 
     def end(self, job_id: str, state: JobState, error: str = "") -> None:
@@ -150,6 +157,18 @@ def _make_durable(connection: Any, _record: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def _values(request: IndexRequest) -> Any:
+    """A request as JSON keeps it."""
+    return json.loads(json.dumps(asdict(request)))
+
+
+def _of_request(connection: Connection, values: Any, request_id: str) -> IndexJob | None:
+    row = _row(connection, _JOBS.c.request_id == request_id) if request_id else None
+    if row and row.request != values:
+        raise InvalidInputError(f"request_id {request_id!r} was used for another request; choose a new one")
+    return _job(row) if row else None
+
+
 def _end(connection: Connection, job_id: str, state: JobState, error: str) -> IndexJob:
     changes: dict[str, Any] = {"state": state, "stage": JobStage.WAITING, "error": error}
     if state is JobState.SUCCEEDED:
@@ -162,7 +181,7 @@ def _end(connection: Connection, job_id: str, state: JobState, error: str) -> In
 def _required(connection: Connection, job_id: str) -> IndexJob:
     row = _row(connection, _JOBS.c.job_id == job_id)
     if row is None:
-        raise NotFoundError(f"no job {job_id!r}")
+        raise NotFoundError(f"no job {job_id!r}; ListIndexJobs has those that there are")
     return _job(row)
 
 

@@ -19,7 +19,10 @@ from services.indexer.sampling import Picture
 from services.indexer.sources import SourceFile, Sources
 
 BATCH = 16
-"""Pictures a call: where the bundled model's throughput levels off, and well under the message limit."""
+"""Most pictures a call: where the bundled model's throughput levels off."""
+
+BATCH_BYTES = 8 << 20
+"""Enough for BATCH pictures of usual sizes; half of the message limit, which one more picture cannot reach."""
 
 BATCHES_IN_FLIGHT = 2
 """One that the model works on and one that waits for it; more would only fill memory."""
@@ -46,6 +49,10 @@ class Pipeline:
         self._embedder = embedder
         self._store = store
         self._patience_s = patience_s
+
+    def check(self, request: IndexRequest) -> None:
+        """Refuse a request that cannot succeed; see Sources.check."""
+        self._sources.check(request.uri)
 
     async def run(self, request: IndexRequest, report: Report) -> None:
         """Index one video; cancelled at any time before the put, it leaves nothing behind."""
@@ -80,22 +87,21 @@ class _Embeddings:
 
     async def add(self, pictures: Sequence[Picture]) -> None:
         """Take pictures on; waits while enough batches are in flight, so that decoding cannot run ahead."""
-        self._waiting.extend(pictures)
-        while len(self._waiting) >= BATCH:
-            await self._send(BATCH)
+        for picture in pictures:
+            self._waiting.append(picture)
+            if len(self._waiting) == BATCH or sum(waiting.nbytes for waiting in self._waiting) >= BATCH_BYTES:
+                await self.flush()
 
     async def flush(self) -> None:
-        await self._send(len(self._waiting))
+        """Send what is waiting for its batch to fill."""
+        batch, self._waiting = self._waiting, []
+        if batch:
+            await self._free.acquire()
+            self._batches.append(self._tasks.create_task(self._embed(batch)))
 
     def matrix(self) -> Matrix:
         """All embeddings, (pictures, D); for when the tasks have ended."""
         return np.concatenate([batch.result() for batch in self._batches])
-
-    async def _send(self, count: int) -> None:
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        if batch:
-            await self._free.acquire()
-            self._batches.append(self._tasks.create_task(self._embed(batch)))
 
     async def _embed(self, batch: list[Picture]) -> Matrix:
         try:

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 
 class Pipeline(Protocol):
+    def check(self, request: IndexRequest) -> None: ...
+
     async def run(self, request: IndexRequest, report: Report) -> None: ...
 
 
@@ -42,8 +44,11 @@ class Runner:
             await self._tell()
 
     async def add(self, request: IndexRequest, request_id: str) -> IndexJob:
-        """Queue a job; see Jobs.add."""
-        job = await asyncio.to_thread(self._jobs.add, request, request_id)
+        """Queue a job, once its source has passed; a repeated `request_id` is answered whatever became of the file."""
+        job = await asyncio.to_thread(self._jobs.of_request, request, request_id)
+        if job is None:
+            await asyncio.to_thread(self._pipeline.check, request)
+            job = await asyncio.to_thread(self._jobs.add, request, request_id)
         await self._tell()
         return job
 
@@ -55,6 +60,7 @@ class Runner:
             if job:
                 await self._tell()
                 return job
+            self._refuse_when_stopping()
             await self._next_change(changes)  # it has been claimed this moment; its first report is a change
         self._running[job_id].cancel()
         async with self._changed:
@@ -70,10 +76,13 @@ class Runner:
             if job != seen:
                 yield job
                 seen = job
-            elif self._stopping:
-                raise UnavailableError("the indexer is stopping; the job goes on when it is back: watch it again then")
             else:
+                self._refuse_when_stopping()
                 await self._next_change(changes)
+
+    def _refuse_when_stopping(self) -> None:
+        if self._stopping:
+            raise UnavailableError("the indexer is stopping; its jobs go on when it is back: try again then")
 
     async def _work(self) -> None:
         while True:

@@ -8,22 +8,18 @@ from services.common.interceptors import Context
 from services.indexer import convert
 from services.indexer.jobs import Jobs
 from services.indexer.runner import Runner
-from services.indexer.sources import Sources
 from videosearch.v1 import indexer_pb2, indexer_pb2_grpc
 
 
 class IndexerServicer(indexer_pb2_grpc.IndexerServiceServicer):
-    def __init__(self, jobs: Jobs, runner: Runner, sources: Sources) -> None:
+    def __init__(self, jobs: Jobs, runner: Runner) -> None:
         self._jobs = jobs
         self._runner = runner
-        self._sources = sources
 
     async def IndexVideo(
         self, request: indexer_pb2.IndexVideoRequest, context: Context
     ) -> indexer_pb2.IndexVideoResponse:
-        asked = convert.index_request_from(request)
-        await asyncio.to_thread(self._sources.check, asked.uri)
-        job = await self._runner.add(asked, request.request_id)
+        job = await self._runner.add(convert.index_request_from(request), request.request_id)
         return indexer_pb2.IndexVideoResponse(job=shared.job_to(job))
 
     async def GetIndexJob(

@@ -1,4 +1,4 @@
-"""Settings of the indexer."""
+"""What the indexer can be told by its environment."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,25 +6,14 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from services.common.settings import (
-    EMBEDDER_PORT,
-    INDEXER_PORT,
-    STORE_PORT,
-    EmbedderAddress,
-    ServerSettings,
-    StoreAddress,
-)
+from services.common.settings import INDEXER_PORT, PeerSettings
 
 
-class IndexerSettings(ServerSettings):
+class IndexerSettings(PeerSettings):
     model_config = SettingsConfigDict(env_prefix="VIDEOSEARCH_INDEXER_")
 
     listen: str = f"127.0.0.1:{INDEXER_PORT}"
     """Address and port to serve on. Port 0 takes any free one."""
-    embedder_address: EmbedderAddress = f"127.0.0.1:{EMBEDDER_PORT}"
-    """Where the embedder is."""
-    store_address: StoreAddress = f"127.0.0.1:{STORE_PORT}"
-    """Where the store is."""
     data_folder: Path = Path("data/indexer")
     """Folder of the job database and of downloads under way. Created if missing."""
     video_roots: Annotated[tuple[Path, ...], NoDecode] = ()

@@ -5,15 +5,15 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from services.common.errors import InvalidInputError, NotFoundError, PreconditionError, UnavailableError
+from services.common.errors import InvalidInputError, NotFoundError, PreconditionError, StartupError, UnavailableError
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
@@ -49,8 +49,11 @@ class Sources:
     ) -> None:
         self._roots = [root.resolve() for root in roots]
         self._hosts = {host.lower() for host in hosts}
-        shutil.rmtree(download_folder, ignore_errors=True)  # what a crash has left there
-        download_folder.mkdir(parents=True)
+        try:
+            shutil.rmtree(download_folder, ignore_errors=True)  # what a crash has left there
+            download_folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartupError(f"the download folder {download_folder} cannot be made: {error.strerror}") from None
         self._download_folder = download_folder
         self._limits = limits
 
@@ -59,14 +62,17 @@ class Sources:
         if _is_url(uri):
             self._check_host(uri)
         else:
-            self._local(uri)
+            with _readable(uri):
+                self._local(uri)
 
     @asynccontextmanager
     async def open(self, uri: str) -> AsyncIterator[SourceFile]:
         """The file at hand with its digest; a download is gone again afterwards."""
         if not _is_url(uri):
-            path = await asyncio.to_thread(self._local, uri)
-            yield await asyncio.to_thread(_source_file, path, path.name)
+            with _readable(uri):
+                path = await asyncio.to_thread(self._local, uri)
+                source = await asyncio.to_thread(_source_file, path, path.name)
+            yield source
             return
         with tempfile.TemporaryDirectory(dir=self._download_folder) as folder:
             path = Path(folder) / "video"
@@ -88,7 +94,10 @@ class Sources:
         return path
 
     def _check_host(self, url: str) -> None:
-        host = (urlsplit(url).hostname or "").lower()
+        try:
+            host = (urlsplit(url).hostname or "").lower()
+        except ValueError as error:
+            raise InvalidInputError(f"{url} is not a URL: {error}") from None
         if host not in self._hosts:
             allowed = ", ".join(sorted(self._hosts)) or "none"
             raise InvalidInputError(f"host {host!r} is not one of the indexer's allowed hosts ({allowed})")
@@ -107,8 +116,10 @@ class Sources:
                         url = str(response.next_request.url)
                 raise InvalidInputError(f"{url} redirects more than {MAX_REDIRECTS} times")
         except TimeoutError:
-            raise InvalidInputError(f"{url} took longer than {self._limits.max_s:g} s to download") from None
-        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise InvalidInputError(
+                f"{url} took longer to download than the {self._limits.max_s:g} s that the indexer allows"
+            ) from None
+        except (httpx.RequestError, httpx.InvalidURL) as error:
             raise UnavailableError(f"{url} cannot be downloaded: {error or type(error).__name__}") from None
 
     async def _save(self, response: httpx.Response, path: Path) -> None:
@@ -117,8 +128,19 @@ class Sources:
             async for chunk in response.aiter_bytes(1 << 20):
                 size += len(chunk)
                 if size > self._limits.max_bytes:
-                    raise InvalidInputError(f"{response.url} is larger than {self._limits.max_bytes} bytes")
+                    raise InvalidInputError(
+                        f"{response.url} is larger than the {self._limits.max_bytes} bytes that the indexer allows"
+                    )
                 await asyncio.to_thread(file.write, chunk)
+
+
+@contextmanager
+def _readable(uri: str) -> Iterator[None]:
+    """What the operating system refuses is told as a fault of the uri."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInputError(f"{uri[:200]} cannot be read by the indexer: {error.strerror}") from None
 
 
 def _refuse_failure(response: httpx.Response) -> None:

@@ -1,6 +1,6 @@
 """The RPCs of search.proto."""
 
-from services.common.convert import scene_ranking_from, video_ranking_from
+from services.common.convert import ranked_scenes_to, ranked_videos_to, scene_ranking_from, video_ranking_from
 from services.common.interceptors import Context
 from services.search import convert
 from services.search.query import Search
@@ -15,10 +15,10 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self, request: search_pb2.SearchVideosRequest, context: Context
     ) -> search_pb2.SearchVideosResponse:
         found = await self._search.videos(convert.text_from(request.text), video_ranking_from(request))
-        return convert.found_videos_to(found)
+        return search_pb2.SearchVideosResponse(**ranked_videos_to(found), query_truncated=found.query_truncated)
 
     async def SearchScenes(
         self, request: search_pb2.SearchScenesRequest, context: Context
     ) -> search_pb2.SearchScenesResponse:
         found = await self._search.scenes(convert.text_from(request.text), scene_ranking_from(request))
-        return convert.found_scenes_to(found)
+        return search_pb2.SearchScenesResponse(**ranked_scenes_to(found), query_truncated=found.query_truncated)

@@ -3,19 +3,18 @@
 import heapq
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from services.common.errors import DataLossError, InvalidInputError, NotFoundError, PreconditionError
-from services.common.media import SceneHit, Vector, Video, VideoHit
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.media import Scene, StoreStats, Vector, Video
+from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from services.store import ranking as rankings
 from services.store.database import Database
 from services.store.index import Index
 from services.store.records import Contents
-from services.store.scenes import IndexedVideo, SceneTable
+from services.store.scenes import IndexedVideo
 
 log = logging.getLogger(__name__)
 
@@ -24,34 +23,6 @@ log = logging.getLogger(__name__)
 class Put:
     video: Video
     replaced: bool
-
-
-@dataclass(frozen=True, slots=True)
-class VideoPage:
-    videos: tuple[Video, ...]
-    more: bool
-    """Whether there are videos after these."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ScenePage:
-    first: int
-    """Ordinal of the first of them."""
-    scenes: SceneTable
-    more: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SceneHits:
-    hits: tuple[SceneHit, ...]
-    videos: tuple[Video, ...]
-    """The videos of the hits, each once, in the order of their first hit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    contents: Contents
-    disk_size_bytes: int
 
 
 class Catalog:
@@ -70,9 +41,7 @@ class Catalog:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._writing:
             self._database.close()
 
@@ -98,37 +67,33 @@ class Catalog:
     def video(self, video_id: str) -> Video:
         return _found(self._index, video_id)
 
-    def videos(self, after: str, limit: int) -> VideoPage:
-        """In the order of their ids, from the first one after `after`."""
+    def videos(self, after: str, limit: int) -> tuple[tuple[Video, ...], bool]:
+        """In the order of their ids, from the first one after `after`; and whether there are more."""
         index = self._index
         ids = heapq.nsmallest(limit + 1, (video_id for video_id in index.numbers if video_id > after))
-        return VideoPage(tuple(_found(index, video_id) for video_id in ids[:limit]), more=len(ids) > limit)
+        return tuple(_found(index, video_id) for video_id in ids[:limit]), len(ids) > limit
 
-    def scenes(self, video_id: str, first: int, limit: int) -> ScenePage:
-        """In order of time, from the ordinal `first` on."""
+    def scenes(self, video_id: str, first: int, limit: int) -> tuple[tuple[Scene, ...], bool]:
+        """In order of time, from the ordinal `first` on, without vectors; and whether there are more."""
         scenes = self._database.scenes(video_id)
         if scenes is None:
             raise _no_video(video_id)
-        return ScenePage(first, scenes.part(first, first + limit), more=first + limit < len(scenes))
+        return scenes.part(first, first + limit), first + limit < len(scenes)
 
-    def find_scenes(self, query: Vector, model: str, ranking: SceneRanking) -> SceneHits:
+    def find_scenes(self, query: Vector, model: str, ranking: SceneRanking) -> RankedScenes:
         index = self._index
-        if not index.numbers:
-            return SceneHits((), ())
         _check_space(index.contents, model, query.size)
         hits = rankings.find_scenes(index, query, ranking)
         ids = dict.fromkeys(hit.video_id for hit in hits)
-        return SceneHits(hits, tuple(_found(index, video_id) for video_id in ids))
+        return RankedScenes(hits, tuple(_found(index, video_id) for video_id in ids))
 
-    def find_videos(self, query: Vector, model: str, ranking: VideoRanking) -> tuple[VideoHit, ...]:
+    def find_videos(self, query: Vector, model: str, ranking: VideoRanking) -> RankedVideos:
         index = self._index
-        if not index.numbers:
-            return ()
         _check_space(index.contents, model, query.size)
-        return rankings.find_videos(index, query, ranking)
+        return RankedVideos(rankings.find_videos(index, query, ranking))
 
-    def stats(self) -> Stats:
-        return Stats(self._index.contents, self._database.size_bytes())
+    def stats(self) -> StoreStats:
+        return StoreStats(**asdict(self._index.contents), disk_size_bytes=self._database.size_bytes())
 
     def _sound_index(self) -> Index:
         """What the next change starts from; after a failed write that is what the disk says."""
@@ -171,4 +136,4 @@ def _found(index: Index, video_id: str) -> Video:
 
 
 def _no_video(video_id: str) -> NotFoundError:
-    return NotFoundError(f"no video {video_id!r}")
+    return NotFoundError(f"no video {video_id!r}: see which there are with ListVideos (videosearch videos list)")

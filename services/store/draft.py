@@ -5,9 +5,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from services.common.errors import InvalidInputError, OverloadedError
+from services.common.errors import InvalidInputError
 from services.common.media import Scene, Video
 from services.store.scenes import Halves, IndexedVideo, SceneTable
+
+MAX_SCENES = 100_000
+"""Held in memory until the video is complete: about 3 KB a scene of 512-d embeddings."""
 
 MAX_SAMPLES_PER_SCENE = 64
 MAX_OFFSET_NS = 2**63 - 1
@@ -17,22 +20,21 @@ MAX_OFFSET_NS = 2**63 - 1
 class Draft:
     """Each method raises InvalidInputError, naming the scene, for what no stored video can hold."""
 
-    def __init__(self, video: Video, max_scenes: int) -> None:
+    def __init__(self, video: Video) -> None:
         if not video.model:
             raise InvalidInputError("video.model is empty: give the fingerprint of the model that made the embeddings")
         self.video = video
-        self._max_scenes = max_scenes
         self._scenes: list[tuple[int, int, int]] = []  # start_ns, end_ns, sample count
         self._offsets_ns: list[int] = []
         self._embeddings: list[Halves] = []
         self._dimension = 0
 
     def add(self, scene: Scene) -> None:
-        """Take the next scene; OverloadedError beyond the limit."""
-        if len(self._scenes) >= self._max_scenes:
-            raise OverloadedError(
-                f"video {self.video.video_id!r} has more than {self._max_scenes} scenes, the most that this store"
-                " accepts; index it with longer scenes, or in parts"
+        """Take the next scene."""
+        if len(self._scenes) >= MAX_SCENES:
+            raise InvalidInputError(
+                f"video {self.video.video_id!r} has more than {MAX_SCENES} scenes, the most that the store accepts;"
+                " index it with longer scenes, or in parts"
             )
         self._check_span(scene)
         self._check_samples(scene)

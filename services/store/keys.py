@@ -4,9 +4,6 @@ Text is UTF-8, which sorts as its code points do; an ordinal is four bytes, high
 holds, ends the id, so that "a" with all of its scenes sorts before "ab".
 """
 
-ORDINAL_BYTES = 4
-END_OF_ID = b"\0"
-
 
 def pack_video(video_id: str) -> bytes:
     return video_id.encode()
@@ -21,12 +18,4 @@ def unpack_video(key: bytes) -> str:
 
 
 def pack_scene(video_id: str, ordinal: int) -> bytes:
-    return video_id.encode() + END_OF_ID + ordinal.to_bytes(ORDINAL_BYTES, "big")
-
-
-def unpack_scene(key: bytes) -> tuple[str, int]:
-    """ValueError if it is no such key."""
-    head, ordinal = key[:-ORDINAL_BYTES], key[-ORDINAL_BYTES:]
-    if not head.endswith(END_OF_ID):
-        raise ValueError("not the key of a scene")
-    return unpack_video(head[:-1]), int.from_bytes(ordinal, "big")
+    return video_id.encode() + b"\0" + ordinal.to_bytes(4, "big")

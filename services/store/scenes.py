@@ -1,12 +1,12 @@
 """A video's scenes as columns: a few arrays instead of an object for each scene."""
 
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.media import Video
+from services.common.media import NO_VECTOR, Sample, Scene, Segment, Video
 
 Int64: TypeAlias = NDArray[np.int64]
 Halves: TypeAlias = NDArray[np.float16]
@@ -24,14 +24,15 @@ class SceneTable:
     def __len__(self) -> int:
         return len(self.starts_ns)
 
-    def part(self, first: int, stop: int) -> Self:
-        """The scenes first <= ordinal < stop."""
-        bounds = np.concatenate(([0], np.cumsum(self.sample_counts)))  # (S + 1,)
-        scenes = slice(first, stop)
-        samples = slice(bounds[min(first, len(self))], bounds[min(stop, len(self))])
-        return type(self)(
-            self.starts_ns[scenes], self.ends_ns[scenes], self.sample_counts[scenes], self.offsets_ns[samples]
-        )
+    def part(self, first: int, stop: int) -> tuple[Scene, ...]:
+        """The scenes first <= ordinal < stop; their samples have no vectors."""
+        ends = np.cumsum(self.sample_counts)  # (S,)
+        samples = [
+            tuple(Sample(offset_ns, NO_VECTOR) for offset_ns in self.offsets_ns[end - count : end].tolist())
+            for count, end in zip(self.sample_counts[first:stop], ends[first:stop], strict=True)
+        ]
+        spans = map(Segment, self.starts_ns[first:stop].tolist(), self.ends_ns[first:stop].tolist())
+        return tuple(map(Scene, range(first, stop), spans, samples))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict
 from typing import TypeVar
 
 from services.common import convert as common
@@ -17,8 +18,7 @@ T = TypeVar("T")
 class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     """Answers UNAVAILABLE until it is given its catalog."""
 
-    def __init__(self, max_scenes_per_video: int) -> None:
-        self._max_scenes = max_scenes_per_video
+    def __init__(self) -> None:
         self._opened: Catalog | None = None
         self._writing = asyncio.Lock()  # writes wait for one another here, where they take no thread from readers
 
@@ -28,7 +28,7 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     async def PutVideo(
         self, request_iterator: AsyncIterator[store_pb2.PutVideoRequest], context: Context
     ) -> store_pb2.PutVideoResponse:
-        draft = await convert.draft_from(request_iterator, self._max_scenes)
+        draft = await convert.draft_from(request_iterator)
         # In grpc.aio a cancelled stream may end as a complete one does. A word to the client tells them apart: if the
         # client has gone, this raises, and nothing is written.
         await context.send_initial_metadata(())
@@ -41,7 +41,8 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     async def ListVideos(self, request: store_pb2.ListVideosRequest, context: Context) -> store_pb2.ListVideosResponse:
         after, limit = convert.after_video_from(request.page_token), common.page_size_from(request.page_size)
-        return convert.video_page_to(await asyncio.to_thread(self._catalog.videos, after, limit))
+        videos, more = await asyncio.to_thread(self._catalog.videos, after, limit)
+        return convert.video_page_to(videos, more=more)
 
     async def DeleteVideo(
         self, request: store_pb2.DeleteVideoRequest, context: Context
@@ -52,25 +53,23 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     async def ListScenes(self, request: store_pb2.ListScenesRequest, context: Context) -> store_pb2.ListScenesResponse:
         video_id = common.video_id_from(request.video_id)
-        first, limit = (
-            convert.first_ordinal_from(request.page_token, video_id),
-            common.page_size_from(request.page_size),
-        )
-        page = await asyncio.to_thread(self._catalog.scenes, video_id, first, limit)
-        return convert.scene_page_to(page, video_id)
+        first = common.page_number_from(request.page_token, "ListScenes") or 0
+        limit = common.page_size_from(request.page_size)
+        scenes, more = await asyncio.to_thread(self._catalog.scenes, video_id, first, limit)
+        return convert.scene_page_to(scenes, more=more)
 
     async def FindScenes(self, request: store_pb2.FindScenesRequest, context: Context) -> store_pb2.FindScenesResponse:
         query, ranking = convert.query_from(request.query), common.scene_ranking_from(request)
         found = await asyncio.to_thread(self._catalog.find_scenes, query, request.query.model, ranking)
-        return convert.scene_hits_to(found)
+        return store_pb2.FindScenesResponse(**common.ranked_scenes_to(found))
 
     async def FindVideos(self, request: store_pb2.FindVideosRequest, context: Context) -> store_pb2.FindVideosResponse:
         query, ranking = convert.query_from(request.query), common.video_ranking_from(request)
-        hits = await asyncio.to_thread(self._catalog.find_videos, query, request.query.model, ranking)
-        return store_pb2.FindVideosResponse(hits=map(common.video_hit_to, hits))
+        found = await asyncio.to_thread(self._catalog.find_videos, query, request.query.model, ranking)
+        return store_pb2.FindVideosResponse(**common.ranked_videos_to(found))
 
     async def GetStats(self, request: store_pb2.GetStatsRequest, context: Context) -> store_pb2.GetStatsResponse:
-        return convert.stats_to(await asyncio.to_thread(self._catalog.stats))
+        return store_pb2.GetStatsResponse(**asdict(await asyncio.to_thread(self._catalog.stats)))
 
     @property
     def _catalog(self) -> Catalog:

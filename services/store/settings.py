@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.common.settings import STORE_PORT, ServerSettings
@@ -15,5 +14,3 @@ class StoreSettings(ServerSettings):
     """Address and port to serve on. Port 0 takes any free one."""
     data_folder: Path = Path("data/store")
     """Folder of the database; created if missing. One store at a time can have it open."""
-    max_scenes_per_video: int = Field(100_000, ge=1)
-    """Most scenes of one video, held in memory until it is committed: about 3 KB a scene of 512-d embeddings."""

@@ -13,15 +13,15 @@ from tools.stack import Stack
 
 @pytest.fixture(scope="session")
 def samples() -> dict[str, Path]:
-    """The sample videos by name, without suffix."""
-    return {path.stem: path for path in sample_videos()}
+    """The sample videos by file name."""
+    return {path.name: path for path in sample_videos()}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(tmp_path_factory: pytest.TempPathFactory, samples: dict[str, Path]) -> AsyncIterator[Stack]:
     """All four services."""
     folder = tmp_path_factory.mktemp("system")
-    roots = f"{folder}:{samples['bikes'].parent}"
+    roots = f"{folder}:{samples['bikes.mp4'].parent}"
     settings = {"VIDEOSEARCH_INDEXER_VIDEO_ROOTS": roots, "VIDEOSEARCH_INDEXER_PATIENCE_S": "60"}
     async with Stack(folder, log=_show, settings=settings) as stack:
         yield stack

@@ -4,10 +4,8 @@ The environment may set CRASH_KILLS to ask for more of them, and CRASH_SEED to r
 """
 
 import asyncio
-import json
 import os
 import random
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +19,8 @@ from services.common.clients.store import StoreClient
 from services.common.errors import NotFoundError, UnavailableError
 from services.common.media import Scene, VideoFilter
 from services.common.ranking import SceneRanking
-from tests.stores import MODEL, scenes, video
+from tests.stores import MODEL, process, scenes, video
+from tools.stack import Service
 
 KILLS = int(os.environ.get("CRASH_KILLS", "12"))
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(10**9)))
@@ -44,46 +43,26 @@ class Known:
 async def test_what_was_acknowledged_survives_a_kill_and_every_video_is_whole_or_absent(tmp_path):
     chance, known = random.Random(SEED), Known()
     for _ in range(KILLS):
-        async with running(tmp_path) as (process, client):
+        async with running(tmp_path) as (store, client):
             await check(client, known)
             async with asyncio.TaskGroup() as writers:
                 for writer in range(3):
                     writers.create_task(write(client, f"writer-{writer}", known, random.Random(chance.random())))
                 await asyncio.sleep(chance.uniform(0.05, 0.5))  # the moment of death, not a wait for anything
-                process.kill()
+                await store.kill()
     async with running(tmp_path) as (_, client):
         await check(client, known)
     assert known.acknowledged > KILLS
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, StoreClient]]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.store",
-        env=os.environ
-        | {
-            "VIDEOSEARCH_STORE_LISTEN": "127.0.0.1:0",
-            "VIDEOSEARCH_STORE_DATA_FOLDER": str(folder),
-            "VIDEOSEARCH_LOG_FORMAT": "json",
-        },
-        stderr=asyncio.subprocess.PIPE,
-    )
-    log = process.stderr
-    port = None
-    async for line in log:
-        event = json.loads(line)
-        if event["event"] == "serving":
-            port = event["port"]
-            break
-    assert port, f"the store did not start; seed {SEED}"
-    draining = asyncio.create_task(log.read())
-    async with StoreClient(f"127.0.0.1:{port}") as client:
-        yield process, client
-    with suppress(ProcessLookupError):
-        process.terminate()
-    await asyncio.gather(process.wait(), draining)
+async def running(folder: Path) -> AsyncIterator[tuple[Service, StoreClient]]:
+    store = process(folder)
+    await store.start()
+    await store.ready()
+    async with StoreClient(store.address) as client:
+        yield store, client
+    await store.stop()
 
 
 async def write(client: StoreClient, writer: str, known: Known, chance: random.Random) -> None:
@@ -123,7 +102,7 @@ async def version_of(client: StoreClient, video_id: str) -> int:
         return ABSENT
     version = int(stored.title)
     wanted = scenes_of(version)
-    listed = (await client.scenes(video_id, 1000)).scenes
+    listed = (await client.scenes(video_id, 1000)).items
     assert [(one.ordinal, one.segment) for one in listed] == [(one.ordinal, one.segment) for one in wanted]
     ranking = SceneRanking(top_k=1000, video_filter=VideoFilter(frozenset({video_id})))
     hits = (await client.find_scenes(QUERY, MODEL, ranking)).hits

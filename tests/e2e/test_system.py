@@ -25,15 +25,11 @@ from services.common.jobs import IndexJob, JobStage, JobState
 from services.common.media import Segment, VideoFilter, nanoseconds
 from services.common.ranking import SceneRanking, VideoRanking
 from tests.videos import write_video
+from tools.demo import EXPECTED
 from tools.stack import Stack
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-QUERIES = {
-    "a cartoon rabbit in a meadow": "bigbuckbunny",
-    "people riding bicycles in the city": "bikes",
-    "a man in a suit and tie": "carphone",
-}
 FPS = 25
 PART = slice(30, 75)
 """Frames of each sample between two of its own cuts."""
@@ -77,7 +73,7 @@ def folder(system: Stack) -> Path:
     return Path(system.environment["VIDEOSEARCH_STORE_DATA_FOLDER"]).parent
 
 
-@pytest.mark.parametrize(("text", "name"), QUERIES.items(), ids=QUERIES.values())
+@pytest.mark.parametrize(("text", "name"), EXPECTED.items(), ids=EXPECTED.values())
 async def test_the_video_that_is_described_is_first(
     clients: Clients, indexed: dict[str, str], text: str, name: str
 ) -> None:
@@ -87,9 +83,9 @@ async def test_the_video_that_is_described_is_first(
 
 
 async def test_a_filter_by_metadata_leaves_only_what_it_matches(clients: Clients, indexed: dict[str, str]) -> None:
-    ranking = VideoRanking(video_filter=VideoFilter(metadata={"name": "carphone"}))
+    ranking = VideoRanking(video_filter=VideoFilter(metadata={"name": "carphone.mp4"}))
     results = await clients.search.search_videos("a cartoon rabbit", ranking)
-    assert [hit.video.video_id for hit in results.hits] == [indexed["carphone"]]
+    assert [hit.video.video_id for hit in results.hits] == [indexed["carphone.mp4"]]
 
 
 async def test_the_scene_that_is_described_is_first_with_its_exact_span(
@@ -100,7 +96,7 @@ async def test_the_scene_that_is_described_is_first_with_its_exact_span(
     assert job.state is JobState.SUCCEEDED, job.error
     ranking = SceneRanking(video_filter=VideoFilter(frozenset({"joined"})))
     part_ns = nanoseconds(Fraction(PART.stop - PART.start, FPS))
-    for position, text in enumerate(QUERIES):
+    for position, text in enumerate(EXPECTED):
         (best, *_) = (await clients.search.search_scenes(text, ranking)).hits
         assert best.segment == Segment(position * part_ns, (position + 1) * part_ns)
         assert best.segment.start_ns <= best.best_offset_ns < best.segment.end_ns
@@ -113,7 +109,7 @@ async def test_the_command_line_finds_what_the_services_know(system: Stack, inde
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=pipe, env=system.environment)
     output, _ = await process.communicate()
     assert process.returncode == 0
-    assert json.loads(output)["hits"][0]["video"]["video_id"] == indexed["bikes"]
+    assert json.loads(output)["hits"][0]["video"]["video_id"] == indexed["bikes.mp4"]
 
 
 async def test_a_killed_indexer_finishes_its_jobs_when_it_is_back(
@@ -157,7 +153,7 @@ async def test_search_says_which_peer_is_away_and_recovers(
     await store.ready()
     await system.services["search"].ready()
     results = await clients.search.search_videos("a cartoon rabbit in a meadow", VideoRanking())
-    assert results.hits[0].video.video_id == indexed["bigbuckbunny"]
+    assert results.hits[0].video.video_id == indexed["bigbuckbunny.mp4"]
 
 
 async def _until_decoding(clients: Clients, job_id: str, pid: int) -> list[psutil.Process]:
@@ -169,12 +165,12 @@ async def _until_decoding(clients: Clients, job_id: str, pid: int) -> list[psuti
 
 
 def _joined(samples: dict[str, Path], path: Path) -> Path:
-    """A film of a part of each sample, in the order of QUERIES, cut hard."""
+    """A film of a part of each sample, in the order of EXPECTED, cut hard."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=FPS)
         stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
         count = 0
-        for name in QUERIES.values():
+        for name in EXPECTED.values():
             with av.open(samples[name]) as source:
                 for frame in islice(source.decode(video=0), PART.start, PART.stop):
                     scaled = frame.reformat(640, 360, "yuv420p")

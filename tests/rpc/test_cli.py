@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.commands import data, rows, run, seconds
-from tests.standins import MODEL, ToldIndexer, WordEmbedder, embedder_at, fill, indexer_at, search_at
+from tests.standins import MODEL, WordEmbedder, embedder_at, fill, search_at
 from tests.stores import store
 
 NOBODY = "127.0.0.1:1"
@@ -17,22 +17,15 @@ def embedder():
     return WordEmbedder()
 
 
-@pytest.fixture
-def indexer():
-    return ToldIndexer()
-
-
 @pytest.fixture(autouse=True)
 async def services(embedder, indexer, tmp_path, monkeypatch):
     """All four services, two videos in the store."""
     async with (
         embedder_at(embedder) as embedder_address,
-        indexer_at(indexer) as indexer_address,
         store(tmp_path / "data") as videos,
         search_at(embedder_address, videos.address) as search_address,
     ):
         monkeypatch.setenv("VIDEOSEARCH_EMBEDDER_ADDRESS", embedder_address)
-        monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", indexer_address)
         monkeypatch.setenv("VIDEOSEARCH_STORE_ADDRESS", videos.address)
         monkeypatch.setenv("VIDEOSEARCH_SEARCH_ADDRESS", search_address)
         await fill(videos)

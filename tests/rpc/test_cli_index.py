@@ -1,26 +1,17 @@
 """`videosearch index` and `videosearch jobs` against an indexer on loopback."""
 
 import json
+import re
 
 import pytest
 
 from services.common.errors import OverloadedError, UnavailableError
 from tests.commands import data, run
-from tests.standins import ToldIndexer, indexer_at
 
 NOBODY = "127.0.0.1:1"
 
 
-@pytest.fixture
-def indexer():
-    return ToldIndexer()
-
-
-@pytest.fixture(autouse=True)
-async def services(indexer, monkeypatch):
-    async with indexer_at(indexer) as address:
-        monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", address)
-        yield
+pytestmark = pytest.mark.usefixtures("indexer")
 
 
 async def test_index_waits_and_says_what_became_of_the_video():
@@ -116,6 +107,14 @@ async def test_an_indexer_that_is_away_stops_the_submissions_and_exits_5(monkeyp
     assert result.exit_code == 5
     assert f"IndexerService at {NOBODY}" in result.stdout
     assert result.stderr == "1 of 2 videos were not submitted.\n"
+
+
+@pytest.mark.parametrize("calls", ["refusals", "broken_watches"])
+async def test_an_indexer_that_fails_is_told_in_one_line_and_exits_1(indexer, calls):
+    setattr(indexer, calls, [RuntimeError("broken")])
+    result = await run("index", "/videos/endless.mp4")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert re.fullmatch(r"videosearch: internal error.* \(request id [0-9a-f]{32}\)", result.stderr.splitlines()[-1])
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,7 @@ import sys
 
 import pytest
 
-from tests.standins import ToldIndexer, indexer_at
-
-
-@pytest.fixture
-def indexer():
-    return ToldIndexer()
-
-
-@pytest.fixture(autouse=True)
-async def services(indexer, monkeypatch):
-    async with indexer_at(indexer) as address:
-        monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", address)
-        yield
+pytestmark = pytest.mark.usefixtures("indexer")
 
 
 async def start(*args: str, **streams) -> asyncio.subprocess.Process:

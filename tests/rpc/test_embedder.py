@@ -16,7 +16,7 @@ from services.common.errors import OverloadedError, UnavailableError
 from services.common.media import Model
 from services.embedder.embedder import Embedder, Limits
 from services.embedder.encoder import TextEmbeddings
-from services.embedder.servicer import SERVICE, EmbedderServicer
+from services.embedder.servicer import EmbedderServicer
 from tests.servers import serving
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc
 
@@ -70,7 +70,7 @@ async def embedding(encoder, limits=LIMITS):
         encoder.batches.clear()
         encoder.reached.clear()
         add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, EmbedderServicer(embedder))
-        async with serving(SERVICE, add) as address:
+        async with serving(EmbedderClient.service, add) as address:
             try:
                 yield address
             finally:
@@ -214,7 +214,7 @@ async def test_a_message_over_the_size_limit_is_refused(stub):
 async def test_before_the_model_is_loaded_calls_are_told_to_retry():
     async with Embedder(LIMITS) as embedder:
         add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, EmbedderServicer(embedder))
-        async with serving(SERVICE, add) as address, EmbedderClient(address) as client:
+        async with serving(EmbedderClient.service, add) as address, EmbedderClient(address) as client:
             with pytest.raises(UnavailableError, match="still being loaded"):
                 await client.embed_text("a")
 

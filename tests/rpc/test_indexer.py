@@ -10,7 +10,13 @@ import grpc
 import psutil
 import pytest
 
-from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
+from services.common.errors import (
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    UnavailableError,
+)
 from services.common.jobs import JobStage, JobState
 from services.common.media import Detection, Detector, Segment, nanoseconds
 from services.indexer.analysis import Task
@@ -55,7 +61,7 @@ async def test_scenes_have_the_film_s_own_spans(world: Indexing) -> None:
     job = await world.ended(film.path)
     page = await world.store.scenes(job.video_id)
     spans = [Segment(nanoseconds(start), nanoseconds(end)) for start, end in film.spans]
-    assert [scene.segment for scene in page.scenes] == spans
+    assert [scene.segment for scene in page.items] == spans
 
 
 async def test_a_title_not_given_is_the_file_s_name(world: Indexing) -> None:
@@ -106,8 +112,8 @@ async def test_jobs_are_listed_by_state_and_page(world: Indexing) -> None:
     ended = [(await world.ended(film.path)).job_id for _ in range(3)]
     first = await world.client.jobs(page_size=2, states=[JobState.SUCCEEDED])
     rest = await world.client.jobs(2, first.next_page_token, [JobState.SUCCEEDED])
-    assert [job.job_id for job in (*first.jobs, *rest.jobs)] == ended[::-1]
-    assert (await world.client.jobs(states=[JobState.FAILED])).jobs == ()
+    assert [job.job_id for job in (*first.items, *rest.items)] == ended[::-1]
+    assert (await world.client.jobs(states=[JobState.FAILED])).items == ()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +148,7 @@ async def test_a_truncated_file_is_indexed_as_far_as_it_goes(world: Indexing) ->
 async def test_a_one_frame_video_has_one_scene(world: Indexing) -> None:
     film = write_video(world.root / "film.mp4", [1], fps=25)
     page = await world.store.scenes((await world.ended(film.path)).video_id)
-    assert [(scene.segment, len(scene.samples)) for scene in page.scenes] == [(Segment(0, 40_000_000), 1)]
+    assert [(scene.segment, len(scene.samples)) for scene in page.items] == [(Segment(0, 40_000_000), 1)]
 
 
 async def test_a_path_outside_of_the_roots_is_refused(world: Indexing) -> None:
@@ -246,7 +252,7 @@ async def test_a_crash_of_the_decoder_fails_its_job_and_no_other(world: Indexing
     embedder.going.set()
     crashed = await world.end_of(first.job_id)
     assert crashed.state is JobState.FAILED
-    assert "crashed the decoder (signal 9)" in crashed.error
+    assert "took the decoder down (signal 9)" in crashed.error
     assert (await world.end_of(second.job_id)).state is JobState.SUCCEEDED
 
 
@@ -255,6 +261,18 @@ async def test_a_child_process_ends_with_its_reader(tmp_path: Path) -> None:
     async with analyze(Task(film.path, Detection(), 64)) as events:
         await anext(events)
         (child,) = psutil.Process().children()
+    assert not child.is_running()
+
+
+async def test_a_child_process_that_hangs_is_given_up(tmp_path: Path) -> None:
+    film = write_video(tmp_path / "film.mp4", [20] * 60, size=(320, 240))
+    async with analyze(Task(film.path, Detection(), 64), silence_s=5.0) as events:
+        await anext(events)
+        (child,) = psutil.Process().children()
+        child.suspend()
+        with pytest.raises(InvalidInputError, match="has not gone on for 5 s"):
+            async for _ in events:
+                pass
     assert not child.is_running()
 
 
@@ -333,3 +351,63 @@ async def until_running(world: Indexing, job_id: str) -> None:
     async for state in world.client.watch_job(job_id):
         if state.state is JobState.RUNNING:
             return
+
+
+@pytest.mark.parametrize("uri", ["http://[x", "{root}/" + "n" * 300, "{root}/film.mp4/inside"])
+async def test_a_uri_that_the_system_refuses_is_refused(world: Indexing, uri: str) -> None:
+    write_video(world.root / "film.mp4", [10])
+    with pytest.raises((InvalidInputError, NotFoundError)):
+        await world.client.index_video(uri.format(root=world.root))
+
+
+async def test_a_repeated_request_is_answered_when_its_file_is_gone(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    job = await world.client.index_video(str(film.path), request_id="r-1")
+    await world.end_of(job.job_id)
+    film.path.unlink()
+    assert (await world.client.index_video(str(film.path), request_id="r-1")).job_id == job.job_id
+
+
+async def test_a_request_id_is_refused_for_another_request(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    await world.client.index_video(str(film.path), request_id="r-1")
+    with pytest.raises(InvalidInputError, match="used for another request"):
+        await world.client.index_video(str(film.path), title="other", request_id="r-1")
+
+
+async def test_a_download_from_a_host_that_is_not_allowed_is_refused(world: Indexing) -> None:
+    with pytest.raises(InvalidInputError, match="allowed hosts"):
+        await world.client.index_video("https://elsewhere.invalid/film.mp4")
+
+
+async def test_a_film_wider_than_any_screen_is_indexed(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [30, 30], fps=25, size=(1600, 32))
+    assert (await world.ended(film.path)).state is JobState.SUCCEEDED
+
+
+async def test_a_file_that_vanishes_before_its_turn_fails_its_job(world: Indexing, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    first = write_video(world.root / "first.mp4", SCENES)
+    second = write_video(world.root / "second.mp4", SCENES)
+    await world.client.index_video(str(first.path))
+    job = await world.client.index_video(str(second.path))
+    second.path.unlink()
+    embedder.going.set()
+    ended = await world.end_of(job.job_id)
+    assert ended.state is JobState.FAILED
+    assert "finds no file" in ended.error
+
+
+async def test_watchers_of_a_service_that_stops_are_told_to_come_back(tmp_path: Path, embedder: ColorEmbedder) -> None:
+    embedder.going.clear()
+    async with embedder_serving(embedder) as address:
+        async with indexing(tmp_path, address) as world:
+            film = write_video(world.root / "film.mp4", SCENES)
+            job = await world.client.index_video(str(film.path))
+            await embedder.asked.wait()
+            watching = asyncio.create_task(world.end_of(job.job_id))
+            await until_running(world, job.job_id)
+            world.working.cancel()
+            with pytest.raises(UnavailableError, match="try again"):
+                await watching
+        embedder.going.set()

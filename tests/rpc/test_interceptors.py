@@ -72,7 +72,7 @@ class Jobs(indexer_pb2_grpc.IndexerServiceServicer):
         if request.job_id == "missing":
             raise NotFoundError("no job 'missing'")
         try:
-            yield indexer_pb2.WatchIndexJobResponse(job=indexer_pb2.IndexJob(job_id=request.job_id, state=2))
+            yield indexer_pb2.WatchIndexJobResponse(job=indexer_pb2.IndexJob(job_id=request.job_id, state=2, stage=2))
             if request.job_id == "broken":
                 raise ValueError("the password is hunter2")
             await asyncio.Event().wait()

@@ -1,20 +1,19 @@
 """The search service, with the real store and an embedder that knows words."""
 
 import asyncio
-import os
-import re
-import signal
-import sys
 from contextlib import asynccontextmanager
 
+import grpc
 import pytest
 
 from services.common.clients.search import SearchClient
-from services.common.errors import InvalidInputError, PreconditionError, UnavailableError
+from services.common.errors import InvalidInputError, OverloadedError, PreconditionError, UnavailableError
 from services.common.media import Segment, VideoFilter, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
 from tests.standins import WordEmbedder, embedder_at, fill, search_at
 from tests.stores import SECOND, store
+from tools.stack import Service, StackError, free_addresses
+from videosearch.v1 import search_pb2, search_pb2_grpc
 
 NOBODY = "127.0.0.1:1"
 
@@ -135,58 +134,62 @@ async def test_another_model_than_the_stores_is_a_matter_to_be_put_right_first(t
                 await client.search_videos("rain", VideoRanking())
 
 
+async def test_an_overloaded_embedder_is_passed_on_as_such(tmp_path):
+    embedder = WordEmbedder()
+    embedder.refusals = [OverloadedError("64 texts are waiting")]
+    async with (
+        embedder_at(embedder) as address,
+        store(tmp_path) as videos,
+        search_with(address, videos.address) as client,
+    ):
+        with pytest.raises(OverloadedError, match="64 texts are waiting"):
+            await client.search_videos("rain", VideoRanking())
+
+
+@pytest.mark.parametrize("scoring", [{"video_scoring": 9}, {"scene_scoring": 0}])
+async def test_an_unknown_scoring_is_refused(client, scoring):
+    async with grpc.aio.insecure_channel(client.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="must be one of") as failure:
+            await search_pb2_grpc.SearchServiceStub(channel).SearchVideos(
+                search_pb2.SearchVideosRequest(text="rain", **scoring)
+            )
+    assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 @asynccontextmanager
 async def process(embedder: str, store: str, **variables: str):
-    """The service as it is started in earnest; killed at the end if it still runs."""
+    """The service as it is started in earnest, with the lines that it prints."""
+    address, lines = free_addresses()["search"], asyncio.Queue()
     addresses = {"VIDEOSEARCH_EMBEDDER_ADDRESS": embedder, "VIDEOSEARCH_STORE_ADDRESS": store}
-    running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.search"),
-        env={**os.environ, "VIDEOSEARCH_SEARCH_LISTEN": "127.0.0.1:0", **addresses, **variables},
-        stderr=asyncio.subprocess.PIPE,
-    )
+    environment = {"VIDEOSEARCH_SEARCH_LISTEN": address, **addresses, **variables}
+    running = Service("search", address, environment, log=lambda name, line: lines.put_nowait(line))
+    await running.start()
     try:
-        yield running
+        yield running, lines
     finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
-
-
-async def line_with(running: asyncio.subprocess.Process, words: str) -> str:
-    async for line in running.stderr:
-        if words in line.decode():
-            return line.decode()
-    raise AssertionError(f"the log ended without {words!r}")
+        await running.stop()
 
 
 async def test_the_process_serves_while_its_peers_do_and_ends_well_at_sigterm(tmp_path):
-    async with (
-        embedder_at(WordEmbedder()) as embedder,
-        store(tmp_path) as videos,
-        process(embedder, videos.address) as running,
-    ):
-        port = re.search(r"port=(\d+)", await line_with(running, "listening"))[1]
-        await line_with(running, "  service=")
-        async with SearchClient(f"127.0.0.1:{port}") as client:
-            assert await client.serving()
-        running.send_signal(signal.SIGTERM)
-        await line_with(running, "stopped")
-        assert await running.wait() == 0
+    async with embedder_at(WordEmbedder()) as embedder, store(tmp_path) as videos:
+        async with process(embedder, videos.address) as (running, _):
+            await running.ready()
+        assert running.process.returncode == 0
 
 
 async def test_the_process_is_not_serving_while_a_peer_is_away_and_says_which():
-    async with process(NOBODY, NOBODY) as running:
-        port = re.search(r"port=(\d+)", await line_with(running, "listening"))[1]
-        assert f"EmbedderService at {NOBODY}" in await line_with(running, "waiting for a peer")
-        async with SearchClient(f"127.0.0.1:{port}") as client:
-            assert not await client.serving()
+    async with process(NOBODY, NOBODY) as (running, lines), SearchClient(running.address) as client:
+        while "waiting for a peer" not in (line := await lines.get()):
+            pass
+        assert f"EmbedderService at {NOBODY}" in line
+        assert not await client.serving()
 
 
 async def test_the_process_ends_with_one_line_when_a_setting_is_wrong():
-    async with process(NOBODY, NOBODY, VIDEOSEARCH_GRACE_S="soon") as running:
-        _, stderr = await running.communicate()
-    assert running.returncode == 1
-    assert stderr.decode().splitlines() == [
-        "cannot start: setting VIDEOSEARCH_GRACE_S='soon': "
+    async with process(NOBODY, NOBODY, VIDEOSEARCH_GRACE_S="soon") as (running, _):
+        with pytest.raises(StackError) as failure:
+            await running.ready()
+    assert str(failure.value) == (
+        "search stopped with exit status 1: cannot start: setting VIDEOSEARCH_GRACE_S='soon': "
         "Input should be a valid number, unable to parse string as a number"
-    ]
+    )

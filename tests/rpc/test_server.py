@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.store import StoreClient
@@ -117,3 +118,14 @@ async def test_a_client_of_another_service_says_so():
     async with serving(SERVICE, lambda s: add(Slow(), s)) as address, IndexerClient(address) as client:
         with pytest.raises(UnavailableError, match="another service answers at this address"):
             await client.serving()
+
+
+async def test_reflection_can_be_switched_off():
+    add = store_pb2_grpc.add_StoreServiceServicer_to_server
+    settings = ServerSettings(listen="127.0.0.1:0", reflection=False)
+    async with Server(settings, SERVICE, lambda s: add(Slow(), s)) as started:
+        with grpc.insecure_channel(f"127.0.0.1:{started.port}") as channel:
+            reflected = ProtoReflectionDescriptorDatabase(channel)
+            with pytest.raises(grpc.RpcError) as refused:
+                await asyncio.to_thread(reflected.get_services)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED

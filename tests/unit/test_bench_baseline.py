@@ -9,21 +9,28 @@ import pytest
 import torch
 from scenedetect import VideoOpenFailure
 
+from bench.baseline import baseline as compare
 from bench.baseline_method import Baseline, Clip, find_scenes, opened, read_frame, sample_frames
 from bench.measure import PeakMemory, machine, median_of, resident_bytes
 from bench.random_clip import write_random_clip
 from tests.videos import frame_number, scene_picture, write_video
+from tools.samples import sample_videos
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 TEXT = "a dog in the snow"
 
 
 @pytest.fixture(scope="module")
-def clip(tmp_path_factory):
+def checkpoint(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clip")
     vision = SMALL | {"image_size": 64, "patch_size": 32}
     write_random_clip(folder, text_config=dict(SMALL), vision_config=vision, projection_dim=16)
-    return Clip.load(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(checkpoint):
+    return Clip.load(checkpoint)
 
 
 @pytest.fixture
@@ -132,10 +139,23 @@ def test_random_weights_are_the_same_each_time(clip, tmp_path):
     assert Clip.load(tmp_path).score(TEXT, pixels) == clip.score(TEXT, pixels)
 
 
-def test_the_median_is_of_as_many_runs_as_asked():
-    calls: list[int] = []
-    assert median_of(lambda: calls.append(1), runs=3) >= 0
+async def test_the_median_is_of_as_many_runs_as_asked():
+    calls = []
+
+    async def call():
+        calls.append(1)
+
+    assert await median_of(call, runs=3) >= 0
     assert len(calls) == 3
+
+
+def test_ours_and_the_baseline_are_timed_on_the_same_video(checkpoint):
+    video = next(path for path in sample_videos() if path.name == "bigbuckbunny.mp4")
+    figures = compare(str(checkpoint), video, checkpoint)
+    assert (figures["video"], figures["model"]) == ("bigbuckbunny.mp4", str(checkpoint))
+    assert (figures["ours_index_runs"], figures["baseline_runs"]) == (3, 1)
+    seconds = ("baseline_index_s", "baseline_query_s", "ours_index_s", "ours_query_s")
+    assert all(figures[name] > 0 for name in (*seconds, "scenes", "indexer_rss_peak_mb"))
 
 
 def test_peak_memory_counts_what_descendants_hold():
@@ -157,4 +177,4 @@ def test_an_ended_process_holds_nothing():
 
 
 def test_the_machine_is_named():
-    assert f"{len(os.sched_getaffinity(0))} cores" in str(machine())
+    assert f"{len(os.sched_getaffinity(0))} cores" in machine()

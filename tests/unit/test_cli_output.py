@@ -7,8 +7,8 @@ import pytest
 
 from cli import exits, output
 from services.common import errors
-from services.common.clients.search import SceneResults
 from services.common.media import Detection, Sample, Scene, SceneHit, Segment, Video
+from services.common.ranking import RankedScenes
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,15 @@ def test_values_within_values_are_plain_too():
     hit = SceneHit("v", 0, Segment(0, 1_000_000_000), 0.5, 0)
     instant = datetime(2026, 1, 1, tzinfo=UTC)
     video = Video("v", "/v.mp4", "", "", "m", 1, metadata={"a_ns": "kept"}, index_time=instant)
-    found = json.loads(json.dumps(output.plain(SceneResults((hit,), (video,), query_truncated=False))))
+    found = json.loads(json.dumps(output.plain(RankedScenes((hit,), (video,)))))
     assert found["hits"][0]["segment"] == {"start_s": 0.0, "end_s": 1.0}
     assert found["videos"][0]["metadata"] == {"a_ns": "kept"}
     assert found["videos"][0]["index_time"] == "2026-01-01T00:00:00+00:00"
     assert found["videos"][0]["detection"] == output.plain(Detection())
+
+
+def test_one_thing_is_counted_as_one():
+    assert [output.counted(number, "scene") for number in (0, 1, 2)] == ["0 scenes", "1 scene", "2 scenes"]
 
 
 def test_what_a_terminal_would_obey_is_made_harmless():

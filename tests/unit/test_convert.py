@@ -1,10 +1,7 @@
 """Shared values on the wire: what goes out comes back, and what is wrong is refused."""
 
 import math
-from datetime import UTC, datetime
-from fractions import Fraction
 
-import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
@@ -14,8 +11,8 @@ from services.common import convert, vectors
 from services.common.errors import InvalidInputError
 from services.common.jobs import IndexJob, JobStage, JobState
 from services.common.media import (
+    NO_VECTOR,
     Detection,
-    Detector,
     Model,
     Sample,
     Scene,
@@ -23,50 +20,14 @@ from services.common.media import (
     SceneScoring,
     Segment,
     Video,
-    VideoFilter,
     VideoHit,
     VideoScoring,
 )
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
+from tests.strategies import counts, filters, lengths, segments, text, times, video_ids, videos
 from videosearch.v1 import indexer_pb2, media_pb2, search_pb2, store_pb2
 
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-key = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-video_ids = st.from_regex(r"\A[A-Za-z0-9._:-]{1,128}\Z")
-lengths = st.integers(0, 10**18)
-counts = st.integers(0, 2**31 - 1)
-times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 float32 = st.floats(-1, 1, width=32)
-metadata = st.dictionaries(key, text, max_size=5)
-filters = st.builds(VideoFilter, video_ids=st.frozensets(video_ids, max_size=5), metadata=metadata)
-segments = st.builds(lambda start, length: Segment(start, start + length), lengths, st.integers(1, 10**15))
-detections = st.builds(
-    Detection,
-    detector=st.sampled_from(Detector),
-    threshold=st.none() | st.floats(0, exclude_min=True, allow_infinity=False),
-    min_scene_ns=lengths,
-    max_scene_ns=st.integers(1, 10**18),
-)
-rates = st.fractions(Fraction(1, 1000), 1000, max_denominator=100_000)
-videos = st.builds(
-    Video,
-    video_id=video_ids,
-    uri=text,
-    title=text,
-    content_sha256=text,
-    model=text,
-    decoded_ns=lengths,
-    duration_ns=st.none() | lengths,
-    decode_errors=counts,
-    width=counts,
-    height=counts,
-    codec=text,
-    frame_rate=st.none() | rates,
-    detection=detections,
-    metadata=metadata,
-    scene_count=counts,
-    index_time=st.none() | times,
-)
 scene_hits = st.builds(SceneHit, video_ids, counts, segments, float32, lengths)
 jobs = st.builds(
     IndexJob,
@@ -94,10 +55,18 @@ def test_a_video_comes_back_whole(video):
     assert convert.video_from(convert.video_to(video)) == video
 
 
-@given(videos, float32, st.lists(scene_hits, max_size=3))
-def test_a_video_hit_comes_back_whole(video, score, scenes):
-    hit = VideoHit(video, score, tuple(scenes))
-    assert convert.video_hit_from(convert.video_hit_to(hit)) == hit
+@given(st.lists(scene_hits, max_size=3), st.lists(videos, max_size=2))
+def test_ranked_scenes_come_back_whole(hits, their_videos):
+    found = RankedScenes(tuple(hits), tuple(their_videos))
+    for response_type in (store_pb2.FindScenesResponse, search_pb2.SearchScenesResponse):
+        assert convert.ranked_scenes_from(response_type(**convert.ranked_scenes_to(found))) == found
+
+
+@given(st.lists(st.builds(VideoHit, videos, float32, st.tuples(scene_hits)), max_size=3))
+def test_ranked_videos_come_back_whole(hits):
+    found = RankedVideos(tuple(hits))
+    for response_type in (store_pb2.FindVideosResponse, search_pb2.SearchVideosResponse):
+        assert convert.ranked_videos_from(response_type(**convert.ranked_videos_to(found))) == found
 
 
 @given(jobs)
@@ -156,28 +125,10 @@ def test_a_scene_is_put_with_its_vectors_and_their_model():
 
 
 def test_a_listed_scene_has_offsets_and_no_vectors():
-    message = convert.scene_to(Scene(2, Segment(0, 9), (Sample(5, convert.NO_VECTOR),)), "model")
+    message = convert.scene_to(Scene(2, Segment(0, 9), (Sample(5, NO_VECTOR),)), "model")
     scene = convert.scene_from(message)
     assert not message.samples[0].HasField("embedding")
     assert (scene.ordinal, scene.samples[0].offset_ns, scene.samples[0].vector.size) == (2, 5, 0)
-
-
-@given(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=64).filter(lambda v: np.linalg.norm(v) > 1e-3))
-def test_a_vector_comes_back_bit_by_bit(values):
-    vector = vectors.normalize(values)
-    np.testing.assert_array_equal(vectors.from_bytes(vectors.to_bytes(vector)), vector)
-
-
-@pytest.mark.parametrize("size", [1, 3, 5])
-def test_bytes_that_are_no_float32_are_refused(size):
-    with pytest.raises(InvalidInputError, match="4 bytes a component"):
-        vectors.from_bytes(b"x" * size)
-
-
-@pytest.mark.parametrize("values", [[0.0, 0.0], [1.0, 1.0], [math.nan, 0.0], [math.inf, 0.0]])
-def test_a_vector_not_of_unit_length_is_refused(values):
-    with pytest.raises(InvalidInputError, match="normalize"):
-        vectors.from_bytes(np.array(values, "<f4").tobytes())
 
 
 @pytest.mark.parametrize("duration", [Duration(seconds=-1), Duration(nanos=-1), Duration(nanos=1_000_000_000)])
@@ -226,7 +177,9 @@ def test_scenes_of_a_video_out_of_range_are_refused(scenes_per_video):
 
 @pytest.mark.parametrize("number", [0, 99])
 def test_a_scoring_that_is_none_is_refused(number):
-    with pytest.raises(InvalidInputError, match="scene_scoring"):
+    with pytest.raises(
+        InvalidInputError, match=rf"scene_scoring is {number}; it must be one of 1 \(best\), 2 \(mean\)"
+    ):
         convert.scene_ranking_from(search_pb2.SearchScenesRequest(scene_scoring=number))
     with pytest.raises(InvalidInputError, match="video_scoring"):
         convert.video_ranking_from(search_pb2.SearchVideosRequest(video_scoring=number))
@@ -273,3 +226,13 @@ def test_a_page_has_the_size_asked_for_within_limits(asked, given_size):
 def test_a_negative_page_size_is_refused():
     with pytest.raises(InvalidInputError, match="page_size is -1"):
         convert.page_size_from(-1)
+
+
+def test_a_page_begins_with_the_number_of_its_token():
+    assert [convert.page_number_from(token, "ListScenes") for token in ("", "0", "120")] == [None, 0, 120]
+
+
+@pytest.mark.parametrize("token", ["x", "-1", "1.5", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT ONE}", "1" * 19])
+def test_a_page_token_that_is_no_number_is_refused(token):
+    with pytest.raises(InvalidInputError, match="is none that ListScenes has returned"):
+        convert.page_number_from(token, "ListScenes")

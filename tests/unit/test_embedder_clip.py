@@ -189,3 +189,10 @@ def test_a_model_without_two_towers_is_refused(tmp_path):
 def test_a_gpu_that_is_not_there_is_refused(clip):
     with pytest.raises(StartupError, match="cuda:3"):
         load_encoder(str(clip), "cuda:3", "float32")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that CUDA can use")
+def test_a_gpu_gives_what_the_cpu_gives(clip):
+    cpu, gpu, images = load(clip), load_encoder(str(clip), "cuda", "float32"), pictures((40, 60), (99, 33))
+    np.testing.assert_allclose(encode(gpu, images), encode(cpu, images), atol=1e-3)
+    np.testing.assert_allclose(gpu.encode_texts(TEXTS).matrix, cpu.encode_texts(TEXTS).matrix, atol=1e-3)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.common.errors import InvalidInputError
-from services.embedder.images import EncodedImage, RawImage, picture
+from services.embedder.images import RawImage, picture
 
 MAX_PIXELS = 10_000
 ORIENTATION = 0x0112  # the EXIF tag
@@ -27,7 +27,7 @@ def gradient(width=24, height=16):
 
 
 def decoded(data):
-    return picture(EncodedImage(data), MAX_PIXELS)
+    return picture(data, MAX_PIXELS)
 
 
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("WEBP", {"lossless": True})])

@@ -1,14 +1,17 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from services.embedder.classes import class_names, compute_classes, stored_classes
+from services.common import vectors
 from services.embedder.device import placement
-from services.embedder.lite import LiteEncoder
+from services.embedder.lite import CLASSES, LiteEncoder
 from services.embedder.loading import load_encoder
 from services.embedder.minilm import MiniLM
+from tools.lite_classes import class_names, compute_classes
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +87,7 @@ def nearest(lite, image):
 def test_the_stored_classes_are_what_minilm_says_of_their_names():
     some = range(0, 1000, 97)
     computed = compute_classes(MiniLM(placement("cpu", "float32")), [class_names()[index] for index in some])
-    assert ((computed * stored_classes()[list(some)]).sum(axis=1) > 0.99999).all()
+    assert ((computed * vectors.normalize(np.load(CLASSES))[list(some)]).sum(axis=1) > 0.99999).all()
 
 
 def test_a_text_over_the_limit_is_cut_and_said_to_be(lite):
@@ -100,3 +103,24 @@ def test_bfloat16_is_close_and_has_the_same_fingerprint(lite):
     images = pictures(1)
     assert half.model.fingerprint == lite.model.fingerprint
     assert (encode(half, images) @ encode(lite, images).T).item() > 0.98
+
+
+WITHOUT_NETWORK = """
+import sys
+asked = []
+NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
+sys.addaudithook(lambda event, arguments: event in NETWORK and asked.append((event, arguments)))
+
+from PIL import Image
+from services.embedder.loading import load_encoder
+
+lite = load_encoder("lite", "cpu", "float32")
+lite.encode_images([lite.prepare(Image.new("RGB", (64, 48)))])
+lite.encode_texts(["a dog"])
+sys.exit(f"it asked the network: {asked}" if asked else None)
+"""
+
+
+def test_neither_loading_nor_use_asks_the_network():
+    process = subprocess.run([sys.executable, "-c", WITHOUT_NETWORK], stderr=subprocess.PIPE, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
+from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError, StartupError
 from services.common.jobs import JobStage, JobState
 from services.common.media import Detection, Detector
 from services.indexer.jobs import IndexRequest, Jobs, Progress
@@ -96,6 +96,19 @@ def test_an_ended_job_cannot_be_cancelled(jobs: Jobs) -> None:
     jobs.cancel_queued(job_id)
     with pytest.raises(PreconditionError, match="ended already"):
         jobs.cancel_queued(job_id)
+
+
+def test_a_damaged_database_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(b"this is no database" * 100)
+    with pytest.raises(StartupError, match="cannot be opened") as stopped:
+        Jobs(tmp_path, max_queued=3)
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_folder_that_cannot_be_made_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupError, match="cannot be opened"):
+        Jobs(tmp_path / "file" / "folder", max_queued=3)
 
 
 def test_pages_go_from_the_newest_to_the_oldest(jobs: Jobs) -> None:

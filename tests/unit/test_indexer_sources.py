@@ -146,7 +146,7 @@ async def test_a_download_that_cannot_be_had_says_why(
 
 
 async def test_a_download_over_the_limit_is_refused(root: Path, site: str) -> None:
-    with pytest.raises(InvalidInputError, match="larger than 1000 bytes"):
+    with pytest.raises(InvalidInputError, match="larger than the 1000 bytes that the indexer allows"):
         async with _sources(root, max_bytes=1000).open(f"{site}/film.mp4"):
             pass
 

@@ -5,16 +5,15 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from services.common.errors import StartupError
-from services.common.settings import EmbedderAddress, ServerSettings
+from services.common.settings import PeerSettings
 
 
-class SampleSettings(ServerSettings):
+class SampleSettings(PeerSettings):
     model_config = SettingsConfigDict(env_prefix="VIDEOSEARCH_SAMPLE_")
 
     listen: str = "127.0.0.1:0"
     top: int = Field(3, ge=1)
     """How many."""
-    embedder_address: EmbedderAddress = "127.0.0.1:1"
 
 
 def test_defaults_hold_where_nothing_is_set():

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from services.common.errors import InvalidInputError, OverloadedError
+from services.common.errors import InvalidInputError
 from services.common.media import Sample, Segment
 from services.store.draft import Draft
 from tests.stores import SECOND, indexed, scene, scenes, video
@@ -32,7 +32,7 @@ def test_scenes_may_leave_a_gap_of_time_between_them():
 
 def test_a_video_without_a_model_is_refused():
     with pytest.raises(InvalidInputError, match=r"video\.model"):
-        Draft(video(model=""), 10)
+        Draft(video(model=""))
 
 
 def test_a_video_without_scenes_is_refused():
@@ -40,10 +40,11 @@ def test_a_video_without_scenes_is_refused():
         indexed(video(), [])
 
 
-def test_more_scenes_than_the_limit_are_too_many():
-    draft = Draft(video(), max_scenes=1)
+def test_more_scenes_than_the_limit_are_too_many(monkeypatch):
+    monkeypatch.setattr("services.store.draft.MAX_SCENES", 1)
+    draft = Draft(video())
     draft.add(FIRST)
-    with pytest.raises(OverloadedError, match="more than 1 scenes"):
+    with pytest.raises(InvalidInputError, match="more than 1 scenes"):
         draft.add(SECOND_SCENE)
 
 
@@ -63,7 +64,7 @@ def test_more_scenes_than_the_limit_are_too_many():
     ],
 )
 def test_a_scene_that_cannot_follow_is_refused(second, complaint):
-    draft = Draft(video(), 10)
+    draft = Draft(video())
     draft.add(FIRST)
     with pytest.raises(InvalidInputError, match=complaint):
         draft.add(second)

@@ -9,11 +9,6 @@ ordinals = st.integers(0, 2**32 - 1)
 names = st.tuples(ids, ordinals)
 
 
-@given(names)
-def test_a_scene_comes_back_from_its_key(name):
-    assert keys.unpack_scene(keys.pack_scene(*name)) == name
-
-
 @given(ids)
 def test_a_video_comes_back_from_its_key(video_id):
     assert keys.unpack_video(keys.pack_video(video_id)) == video_id
@@ -33,9 +28,3 @@ def test_keys_of_videos_sort_as_ids_do(one, other):
 def test_a_key_of_a_scene_is_none_of_a_video(name):
     with pytest.raises(ValueError, match=r"key of a video|codec can't decode"):
         keys.unpack_video(keys.pack_scene(*name))
-
-
-@pytest.mark.parametrize("key", [b"", b"abc", b"abcdefg", b"\0\0\0\0\1"])
-def test_other_bytes_are_no_key_of_a_scene(key):
-    with pytest.raises(ValueError, match="not the key"):
-        keys.unpack_scene(key)

@@ -1,4 +1,3 @@
-from datetime import UTC
 from fractions import Fraction
 
 import numpy as np
@@ -7,33 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from services.common.media import Detection, Detector, Video
+from services.common.media import Video
 from services.store import records
 from services.store.records import Contents
 from services.store.scenes import SceneTable
+from tests.strategies import videos
 
-counts = st.integers(0, 2**31 - 1)
 offsets = st.integers(0, 2**63 - 1)
-text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-videos = st.builds(
-    Video,
-    video_id=text,
-    uri=text,
-    title=text,
-    content_sha256=text,
-    model=text,
-    decoded_ns=offsets,
-    duration_ns=st.none() | offsets,
-    decode_errors=counts,
-    width=counts,
-    height=counts,
-    codec=text,
-    frame_rate=st.none() | st.fractions(),
-    detection=st.builds(Detection, st.sampled_from(Detector), st.none() | st.floats(0.001, 1e6), offsets),
-    metadata=st.dictionaries(text, text, max_size=3),
-    scene_count=counts,
-    index_time=st.none() | st.datetimes(timezones=st.just(UTC)),
-)
 
 
 @st.composite
@@ -67,15 +46,13 @@ def test_scenes_come_back_from_their_record(table):
 
 @given(tables(), st.integers(0, 5), st.integers(0, 5))
 def test_a_part_of_the_scenes_has_their_samples(table, first, size):
-    ends = np.cumsum(table.sample_counts)
-    wanted = [
-        (start, end, list(table.offsets_ns[last - count : last]))
-        for start, end, count, last in zip(table.starts_ns, table.ends_ns, table.sample_counts, ends, strict=True)
-    ][first : first + size]
-    part = table.part(first, first + size)
-    samples = np.split(part.offsets_ns, np.cumsum(part.sample_counts)[:-1]) if len(part) else []
-    got = zip(part.starts_ns, part.ends_ns, map(list, samples), strict=True)
-    assert list(got) == wanted
+    samples = np.split(table.offsets_ns, np.cumsum(table.sample_counts)[:-1])
+    columns = zip(range(len(table)), table.starts_ns, table.ends_ns, map(list, samples), strict=True)
+    got = [
+        (one.ordinal, one.segment.start_ns, one.segment.end_ns, [sample.offset_ns for sample in one.samples])
+        for one in table.part(first, first + size)
+    ]
+    assert got == list(columns)[first : first + size]
 
 
 @given(arrays.arrays(np.float16, (3, 5)))

@@ -36,8 +36,15 @@ def test_bytes_are_little_endian_float32():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0" * 5, np.float32([0, 0]).tobytes(), np.float32([1, 1]).tobytes(), np.float32([np.nan, 1]).tobytes()],
-    ids=["empty", "five bytes", "zero", "too long", "not a number"],
+    [
+        b"",
+        b"\0" * 5,
+        np.float32([0, 0]).tobytes(),
+        np.float32([1, 1]).tobytes(),
+        np.float32([np.nan, 1]).tobytes(),
+        np.float32([np.inf, 0]).tobytes(),
+    ],
+    ids=["empty", "five bytes", "zero", "too long", "not a number", "infinite"],
 )
 def test_bytes_that_are_no_unit_vector_are_refused(data):
     with pytest.raises(InvalidInputError):

@@ -1,16 +1,17 @@
 """How one service calls another: with a deadline, the request id, and domain errors for failures."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import call, status
+from services.common.call import MAX_MESSAGE_BYTES
 from services.common.errors import NotFoundError, UnavailableError
-from services.common.server import MAX_MESSAGE_BYTES
 
+T = TypeVar("T")
+Stub = TypeVar("Stub")
 Response = TypeVar("Response")
 
 DEFAULT_TIMEOUT_S = 30.0
@@ -23,23 +24,31 @@ OPTIONS = [
 ]
 
 
-class Client:
+class Page(NamedTuple, Generic[T]):
+    """A part of a list."""
+
+    items: tuple[T, ...]
+    next_page_token: str
+    """Empty on the last page."""
+
+
+class Client(Generic[Stub]):
     """A connection to one service; subclasses have a method for each of its RPCs."""
 
     service: str
     """Full name of the service, for health checks."""
+    stub_type: Callable[[grpc.aio.Channel], Stub]
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._peer = f"{self.service.rpartition('.')[2]} at {address}"
         self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._stub = self.stub_type(self._channel)
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._channel.close()
 
     async def serving(self, timeout_s: float = 5.0) -> bool:

@@ -1,26 +1,17 @@
 """The indexer, as its callers use it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import NamedTuple
 
 from services.common import convert
-from services.common.clients.channel import Client
+from services.common.clients.channel import Client, Page
 from services.common.jobs import IndexJob, JobState
 from services.common.media import Detection
 from videosearch.v1 import indexer_pb2, indexer_pb2_grpc
 
 
-class JobPage(NamedTuple):
-    jobs: tuple[IndexJob, ...]
-    next_page_token: str
-
-
-class IndexerClient(Client):
+class IndexerClient(Client["indexer_pb2_grpc.IndexerServiceAsyncStub"]):
     service = "videosearch.v1.IndexerService"
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self._stub: indexer_pb2_grpc.IndexerServiceAsyncStub = indexer_pb2_grpc.IndexerServiceStub(self._channel)
+    stub_type = indexer_pb2_grpc.IndexerServiceStub
 
     async def index_video(
         self,
@@ -48,14 +39,14 @@ class IndexerClient(Client):
         response = await self._call(self._stub.GetIndexJob, indexer_pb2.GetIndexJobRequest(job_id=job_id))
         return convert.job_from(response.job)
 
-    async def jobs(self, page_size: int = 0, page_token: str = "", states: Sequence[JobState] = ()) -> JobPage:
+    async def jobs(self, page_size: int = 0, page_token: str = "", states: Sequence[JobState] = ()) -> Page[IndexJob]:
         request = indexer_pb2.ListIndexJobsRequest(
             page_size=page_size,
             page_token=page_token,
             states=[convert.enum_to(convert.JOB_STATE, state) for state in states],
         )
         response = await self._call(self._stub.ListIndexJobs, request)
-        return JobPage(tuple(map(convert.job_from, response.jobs)), response.next_page_token)
+        return Page(tuple(map(convert.job_from, response.jobs)), response.next_page_token)
 
     async def watch_job(self, job_id: str) -> AsyncIterator[IndexJob]:
         """The job's states: the present one at once, then each change, until it has ended."""

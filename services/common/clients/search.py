@@ -1,43 +1,21 @@
 """The search service, as its callers use it."""
 
-from typing import NamedTuple
-
 from services.common import convert
 from services.common.clients.channel import Client
-from services.common.media import SceneHit, Video, VideoHit
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from videosearch.v1 import search_pb2, search_pb2_grpc
 
 
-class VideoResults(NamedTuple):
-    hits: tuple[VideoHit, ...]
-    query_truncated: bool
-
-
-class SceneResults(NamedTuple):
-    hits: tuple[SceneHit, ...]
-    videos: tuple[Video, ...]
-    """The videos of the hits, each once."""
-    query_truncated: bool
-
-
-class SearchClient(Client):
+class SearchClient(Client["search_pb2_grpc.SearchServiceAsyncStub"]):
     service = "videosearch.v1.SearchService"
+    stub_type = search_pb2_grpc.SearchServiceStub
 
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self._stub: search_pb2_grpc.SearchServiceAsyncStub = search_pb2_grpc.SearchServiceStub(self._channel)
-
-    async def search_videos(self, text: str, ranking: VideoRanking) -> VideoResults:
+    async def search_videos(self, text: str, ranking: VideoRanking) -> RankedVideos:
         request = search_pb2.SearchVideosRequest(text=text, **convert.video_ranking_to(ranking))
         response = await self._call(self._stub.SearchVideos, request)
-        return VideoResults(tuple(map(convert.video_hit_from, response.hits)), response.query_truncated)
+        return convert.ranked_videos_from(response, query_truncated=response.query_truncated)
 
-    async def search_scenes(self, text: str, ranking: SceneRanking) -> SceneResults:
+    async def search_scenes(self, text: str, ranking: SceneRanking) -> RankedScenes:
         request = search_pb2.SearchScenesRequest(text=text, **convert.scene_ranking_to(ranking))
         response = await self._call(self._stub.SearchScenes, request)
-        return SceneResults(
-            tuple(map(convert.scene_hit_from, response.hits)),
-            tuple(map(convert.video_from, response.videos)),
-            response.query_truncated,
-        )
+        return convert.ranked_scenes_from(response, query_truncated=response.query_truncated)

@@ -1,50 +1,20 @@
 """The store, as its callers use it."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple
+from dataclasses import fields
 
 from services.common import convert
-from services.common.clients.channel import Client
-from services.common.media import Scene, SceneHit, Vector, Video, VideoHit
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.clients.channel import Client, Page
+from services.common.media import Scene, StoreStats, Vector, Video
+from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from videosearch.v1 import store_pb2, store_pb2_grpc
 
 PUT_TIMEOUT_S = 300.0
 
 
-class StoreStats(NamedTuple):
-    video_count: int
-    scene_count: int
-    sample_count: int
-    model: str
-    """Fingerprint of the embeddings' model; empty while the store is."""
-    dimension: int
-    disk_size_bytes: int
-
-
-class VideoPage(NamedTuple):
-    videos: tuple[Video, ...]
-    next_page_token: str
-
-
-class ScenePage(NamedTuple):
-    scenes: tuple[Scene, ...]
-    """Their samples have no vectors."""
-    next_page_token: str
-
-
-class SceneHits(NamedTuple):
-    hits: tuple[SceneHit, ...]
-    videos: tuple[Video, ...]
-    """The videos of the hits, each once."""
-
-
-class StoreClient(Client):
+class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):
     service = "videosearch.v1.StoreService"
-
-    def __init__(self, address: str) -> None:
-        super().__init__(address)
-        self._stub: store_pb2_grpc.StoreServiceAsyncStub = store_pb2_grpc.StoreServiceStub(self._channel)
+    stub_type = store_pb2_grpc.StoreServiceStub
 
     async def put_video(self, video: Video, scenes: Sequence[Scene]) -> Video:
         """Write a video whole, replacing what was there under its id; return it as stored."""
@@ -55,45 +25,37 @@ class StoreClient(Client):
         response = await self._call(self._stub.GetVideo, store_pb2.GetVideoRequest(video_id=video_id))
         return convert.video_from(response.video)
 
-    async def videos(self, page_size: int = 0, page_token: str = "") -> VideoPage:
+    async def videos(self, page_size: int = 0, page_token: str = "") -> Page[Video]:
         request = store_pb2.ListVideosRequest(page_size=page_size, page_token=page_token)
         response = await self._call(self._stub.ListVideos, request)
-        return VideoPage(tuple(map(convert.video_from, response.videos)), response.next_page_token)
+        return Page(tuple(map(convert.video_from, response.videos)), response.next_page_token)
 
     async def delete_video(self, video_id: str) -> None:
         await self._call(self._stub.DeleteVideo, store_pb2.DeleteVideoRequest(video_id=video_id))
 
-    async def scenes(self, video_id: str, page_size: int = 0, page_token: str = "") -> ScenePage:
+    async def scenes(self, video_id: str, page_size: int = 0, page_token: str = "") -> Page[Scene]:
+        """Scenes whose samples have no vectors."""
         request = store_pb2.ListScenesRequest(video_id=video_id, page_size=page_size, page_token=page_token)
         response = await self._call(self._stub.ListScenes, request)
-        return ScenePage(tuple(map(convert.scene_from, response.scenes)), response.next_page_token)
+        return Page(tuple(map(convert.scene_from, response.scenes)), response.next_page_token)
 
-    async def find_scenes(self, query: Vector, model: str, ranking: SceneRanking) -> SceneHits:
+    async def find_scenes(self, query: Vector, model: str, ranking: SceneRanking) -> RankedScenes:
         request = store_pb2.FindScenesRequest(
             query=convert.embedding_to(query, model), **convert.scene_ranking_to(ranking)
         )
         response = await self._call(self._stub.FindScenes, request)
-        return SceneHits(
-            tuple(map(convert.scene_hit_from, response.hits)), tuple(map(convert.video_from, response.videos))
-        )
+        return convert.ranked_scenes_from(response)
 
-    async def find_videos(self, query: Vector, model: str, ranking: VideoRanking) -> tuple[VideoHit, ...]:
+    async def find_videos(self, query: Vector, model: str, ranking: VideoRanking) -> RankedVideos:
         request = store_pb2.FindVideosRequest(
             query=convert.embedding_to(query, model), **convert.video_ranking_to(ranking)
         )
         response = await self._call(self._stub.FindVideos, request)
-        return tuple(map(convert.video_hit_from, response.hits))
+        return convert.ranked_videos_from(response)
 
     async def stats(self) -> StoreStats:
         response = await self._call(self._stub.GetStats, store_pb2.GetStatsRequest())
-        return StoreStats(
-            response.video_count,
-            response.scene_count,
-            response.sample_count,
-            response.model,
-            response.dimension,
-            response.disk_size_bytes,
-        )
+        return StoreStats(**{field.name: getattr(response, field.name) for field in fields(StoreStats)})
 
 
 async def _put_messages(video: Video, scenes: Sequence[Scene]) -> AsyncIterator[store_pb2.PutVideoRequest]:

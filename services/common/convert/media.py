@@ -7,12 +7,11 @@ from datetime import UTC
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from services.common import vectors
 from services.common.convert.values import duration_from, duration_to, enum_from, enum_to, time_to
 from services.common.errors import InvalidInputError
 from services.common.media import (
+    NO_VECTOR,
     Detection,
     Detector,
     Model,
@@ -29,15 +28,12 @@ from videosearch.v1 import embedder_pb2, media_pb2
 VIDEO_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_METADATA_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH = 64, 128, 4096
 
-NO_VECTOR: Vector = np.empty(0, dtype=np.float32)
-"""Stands for the vector of a sample whose embedding was not asked for."""
-
 DETECTOR = {media_pb2.DETECTOR_ADAPTIVE: Detector.ADAPTIVE, media_pb2.DETECTOR_CONTENT: Detector.CONTENT}
 
 
-def video_id_from(value: str) -> str:
+def video_id_from(value: str, field: str = "video_id") -> str:
     if not VIDEO_ID.fullmatch(value):
-        raise InvalidInputError(f"video_id {value[:128]!r} must be 1 to 128 characters of A-Z a-z 0-9 . _ : -")
+        raise InvalidInputError(f"{field} {value[:128]!r} must be 1 to 128 characters of A-Z a-z 0-9 . _ : -")
     return value
 
 

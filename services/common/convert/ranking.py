@@ -1,17 +1,26 @@
-"""What a ranking is asked for: counts, filters and scorings."""
+"""Rankings: what is asked for, with counts, filters and scorings, and what is found."""
 
 from typing import Any, TypeAlias
 
-from services.common.convert.media import metadata_from, video_id_from
+from services.common.convert.media import (
+    metadata_from,
+    scene_hit_from,
+    scene_hit_to,
+    video_from,
+    video_hit_from,
+    video_hit_to,
+    video_id_from,
+    video_to,
+)
 from services.common.convert.values import count_from, enum_from, enum_to
 from services.common.errors import InvalidInputError
 from services.common.media import SceneScoring, VideoFilter, VideoScoring
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from videosearch.v1 import media_pb2, search_pb2, store_pb2
 
 MAX_FILTER_IDS = 1000
-MAX_TOP_K, DEFAULT_TOP_K = 1000, 10
-MAX_SCENES_PER_VIDEO, DEFAULT_SCENES_PER_VIDEO = 100, 3
+MAX_TOP_K = 1000
+MAX_SCENES_PER_VIDEO = 100
 
 SCENE_SCORING = {
     media_pb2.SCENE_SCORING_BEST: SceneScoring.BEST,
@@ -21,6 +30,9 @@ VIDEO_SCORING = {
     media_pb2.VIDEO_SCORING_BEST: VideoScoring.BEST,
     media_pb2.VIDEO_SCORING_MEAN: VideoScoring.MEAN,
 }
+
+SceneRankingRequest: TypeAlias = store_pb2.FindScenesRequest | search_pb2.SearchScenesRequest
+VideoRankingRequest: TypeAlias = store_pb2.FindVideosRequest | search_pb2.SearchVideosRequest
 
 
 def filter_to(video_filter: VideoFilter) -> media_pb2.VideoFilter:
@@ -36,38 +48,33 @@ def filter_from(video_filter: media_pb2.VideoFilter) -> VideoFilter:
     )
 
 
-SceneRankingRequest: TypeAlias = store_pb2.FindScenesRequest | search_pb2.SearchScenesRequest
-VideoRankingRequest: TypeAlias = store_pb2.FindVideosRequest | search_pb2.SearchVideosRequest
-
-
 def scene_ranking_from(request: SceneRankingRequest) -> SceneRanking:
-    scenes_per_video = request.scenes_per_video if request.HasField("scenes_per_video") else None
-    if scenes_per_video is not None and scenes_per_video < 1:
-        raise InvalidInputError(f"scenes_per_video is {scenes_per_video}; it must be 1 or more")
-    return SceneRanking(
-        _top_k_from(request), scenes_per_video, filter_from(request.filter), _scene_scoring_from(request)
-    )
+    asked = _asked(request)
+    if request.HasField("scenes_per_video"):
+        if request.scenes_per_video < 1:
+            raise InvalidInputError(f"scenes_per_video is {request.scenes_per_video}; it must be 1 or more")
+        asked["scenes_per_video"] = request.scenes_per_video
+    return SceneRanking(**asked)
 
 
 def video_ranking_from(request: VideoRankingRequest) -> VideoRanking:
-    scenes_per_video = request.scenes_per_video if request.HasField("scenes_per_video") else DEFAULT_SCENES_PER_VIDEO
-    video_scoring = request.video_scoring if request.HasField("video_scoring") else media_pb2.VIDEO_SCORING_BEST
-    return VideoRanking(
-        _top_k_from(request),
-        count_from(scenes_per_video, 0, MAX_SCENES_PER_VIDEO, "scenes_per_video"),
-        filter_from(request.filter),
-        _scene_scoring_from(request),
-        enum_from(VIDEO_SCORING, video_scoring, "video_scoring"),
-    )
+    asked = _asked(request)
+    if request.HasField("scenes_per_video"):
+        count = count_from(request.scenes_per_video, 0, MAX_SCENES_PER_VIDEO, "scenes_per_video")
+        asked["scenes_per_video"] = count
+    if request.HasField("video_scoring"):
+        asked["video_scoring"] = enum_from(VIDEO_SCORING, request.video_scoring, "video_scoring")
+    return VideoRanking(**asked)
 
 
-def _top_k_from(request: SceneRankingRequest | VideoRankingRequest) -> int:
-    return count_from(request.top_k, 1, MAX_TOP_K, "top_k") if request.HasField("top_k") else DEFAULT_TOP_K
-
-
-def _scene_scoring_from(request: SceneRankingRequest | VideoRankingRequest) -> SceneScoring:
-    number = request.scene_scoring if request.HasField("scene_scoring") else media_pb2.SCENE_SCORING_BEST
-    return enum_from(SCENE_SCORING, number, "scene_scoring")
+def _asked(request: SceneRankingRequest | VideoRankingRequest) -> dict[str, Any]:
+    """What both kinds of ranking have; what is unset has its default."""
+    asked: dict[str, Any] = {"video_filter": filter_from(request.filter)}
+    if request.HasField("top_k"):
+        asked["top_k"] = count_from(request.top_k, 1, MAX_TOP_K, "top_k")
+    if request.HasField("scene_scoring"):
+        asked["scene_scoring"] = enum_from(SCENE_SCORING, request.scene_scoring, "scene_scoring")
+    return asked
 
 
 def scene_ranking_to(ranking: SceneRanking) -> dict[str, Any]:
@@ -82,10 +89,27 @@ def scene_ranking_to(ranking: SceneRanking) -> dict[str, Any]:
 
 def video_ranking_to(ranking: VideoRanking) -> dict[str, Any]:
     """The ranking's fields of a FindVideosRequest or SearchVideosRequest."""
-    return {
-        "top_k": ranking.top_k,
-        "scenes_per_video": ranking.scenes_per_video,
-        "filter": filter_to(ranking.video_filter),
-        "scene_scoring": enum_to(SCENE_SCORING, ranking.scene_scoring),
-        "video_scoring": enum_to(VIDEO_SCORING, ranking.video_scoring),
-    }
+    return {**scene_ranking_to(ranking), "video_scoring": enum_to(VIDEO_SCORING, ranking.video_scoring)}
+
+
+def ranked_scenes_to(found: RankedScenes) -> dict[str, Any]:
+    """The fields that a FindScenesResponse and a SearchScenesResponse share."""
+    return {"hits": map(scene_hit_to, found.hits), "videos": map(video_to, found.videos)}
+
+
+def ranked_scenes_from(
+    response: store_pb2.FindScenesResponse | search_pb2.SearchScenesResponse, *, query_truncated: bool = False
+) -> RankedScenes:
+    hits, videos = map(scene_hit_from, response.hits), map(video_from, response.videos)
+    return RankedScenes(tuple(hits), tuple(videos), query_truncated)
+
+
+def ranked_videos_to(found: RankedVideos) -> dict[str, Any]:
+    """The fields that a FindVideosResponse and a SearchVideosResponse share."""
+    return {"hits": map(video_hit_to, found.hits)}
+
+
+def ranked_videos_from(
+    response: store_pb2.FindVideosResponse | search_pb2.SearchVideosResponse, *, query_truncated: bool = False
+) -> RankedVideos:
+    return RankedVideos(tuple(map(video_hit_from, response.hits)), query_truncated)

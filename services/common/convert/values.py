@@ -19,7 +19,8 @@ def enum_from(table: Mapping[N, E], number: N, field: str) -> E:
     try:
         return table[number]
     except KeyError:
-        raise InvalidInputError(f"{field}: {number} is not one of {', '.join(map(str, table))}") from None
+        known = ", ".join(f"{known} ({member})" for known, member in table.items())
+        raise InvalidInputError(f"{field} is {number}; it must be one of {known}") from None
 
 
 def enum_to(table: Mapping[N, E], value: E) -> N:
@@ -54,3 +55,12 @@ def page_size_from(value: int) -> int:
     if value < 0:
         raise InvalidInputError(f"page_size is {value}; it must be 0 or more")
     return min(value or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+
+
+def page_number_from(page_token: str, rpc: str) -> int | None:
+    """The number that a page of the RPC's list begins with; None at the beginning."""
+    if not page_token:
+        return None
+    if not page_token.isascii() or not page_token.isdigit() or len(page_token) > 18:
+        raise InvalidInputError(f"page_token {page_token[:100]!r} is none that {rpc} has returned; begin without one")
+    return int(page_token)
