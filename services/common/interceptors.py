@@ -19,6 +19,9 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 OUR_METHODS = "/videosearch."
 
+MAX_MESSAGE = 2000
+"""Bytes of an error message."""
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards our own methods; health and reflection have manners of their own (grpc/grpc issue 28728)."""
@@ -76,9 +79,15 @@ async def _abort(error: Exception, context: Context) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if isinstance(error, VideosearchError):
-        await context.abort(status.code_of(error), str(error))
+        await context.abort(status.code_of(error), _cut(str(error)))
     log.error("unexpected failure", exc_info=error)
     await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
+
+
+def _cut(message: str) -> str:
+    """A message that fits: gRPC drops a call whose trailers pass 8 KiB, where one byte of ours may take three."""
+    data = message.encode(errors="replace")
+    return message if len(data) <= MAX_MESSAGE else data[:MAX_MESSAGE].decode(errors="ignore") + " ..."
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from torch import Tensor
 
 Padding: TypeAlias = Literal["longest", "max_length"]
 
-MAX_CHARACTERS = 100_000
+MAX_CHARACTERS = 10_000
 """More of a text is not even looked at: no model reads that far, and tokenizing megabytes would hold up the others."""
 
 

@@ -74,6 +74,8 @@ class Analyzer:
         self._shrink = VideoReformatter()
         self._resize = VideoReformatter()
         self._start_ns = 0
+        self._small_size: tuple[int, int] | None = None
+        """The same for all frames, should the film's change: the detector compares pixel by pixel."""
 
     def events(self) -> Iterator[Event]:
         """Analyze the file; InvalidInputError if there is no frame in it."""
@@ -107,8 +109,7 @@ class Analyzer:
 
     def _small(self, picture: VideoFrame) -> Picture:
         """The frame as the detector sees it: BGR, (H, W, 3)."""
-        scale = min(1, DETECTION_WIDTH / picture.width)
-        width, height = (max(2, 2 * round(side * scale / 2)) for side in (picture.width, picture.height))
+        width, height = self._small_size = self._small_size or _small_size(picture)
         # Most frames are YUV already: colors are converted when few pixels are left.
         small = self._shrink.reformat(picture, width, height, "yuv420p", interpolation=FAST, threads=1)
         bgr: Picture = cv2.cvtColor(_array(small), cv2.COLOR_YUV2BGR_I420)
@@ -121,6 +122,12 @@ class Analyzer:
         width, height = (min(round(side * scale), LONGEST * shorter) for side in (picture.width, picture.height))
         resized = self._resize.reformat(picture, width, height, "rgb24", interpolation=Interpolation.AREA, threads=1)
         return Candidate(frame.offset_ns, _array(resized))
+
+
+def _small_size(picture: VideoFrame) -> tuple[int, int]:
+    """Width and height that the detector sees, both even as colors at half the resolution want it."""
+    scale = min(1, DETECTION_WIDTH / picture.width)
+    return max(2, 2 * round(picture.width * scale / 2)), max(2, 2 * round(picture.height * scale / 2))
 
 
 def _array(picture: VideoFrame) -> Picture:

@@ -35,7 +35,7 @@ async def analyze(task: Task, silence_s: float = SILENCE_S) -> AsyncIterator[Asy
     finally:
         if child.returncode is None:
             child.kill()
-        await child.wait()
+        await child.communicate()  # reads what is left: without that, a full pipe would keep `wait` waiting
 
 
 async def _events(child: asyncio.subprocess.Process, name: str, silence_s: float) -> AsyncIterator[Event]:
@@ -44,9 +44,10 @@ async def _events(child: asyncio.subprocess.Process, name: str, silence_s: float
             raise InvalidInputError(event.reason)
         yield event
     if code := await child.wait():
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        if code > 0:
+            raise InvalidInputError(f"{name} cannot be analyzed; the indexer's log has the details")
         raise InvalidInputError(
-            f"decoding {name} took the decoder down ({how}): the file is damaged or hostile, or memory ran out"
+            f"decoding {name} took the decoder down (signal {-code}): the file is damaged or hostile, or memory ran out"
         )
 
 

@@ -14,13 +14,11 @@ MAX_REQUEST_ID_LENGTH = 128
 def index_request_from(request: indexer_pb2.IndexVideoRequest) -> IndexRequest:
     if not request.uri:
         raise InvalidInputError("uri is empty; give an absolute path or an http(s) URL")
-    _limit("uri", request.uri, MAX_URI_LENGTH)
-    _limit("title", request.title, MAX_TITLE_LENGTH)
-    _limit("request_id", request.request_id, MAX_REQUEST_ID_LENGTH)
+    convert.text_from(request.request_id, MAX_REQUEST_ID_LENGTH, "request_id")
     return IndexRequest(
-        uri=request.uri,
+        uri=convert.text_from(request.uri, MAX_URI_LENGTH, "uri"),
         video_id=convert.video_id_from(request.video_id) if request.video_id else "",
-        title=request.title,
+        title=convert.text_from(request.title, MAX_TITLE_LENGTH, "title"),
         metadata=convert.metadata_from(request.metadata),
         detection=convert.detection_from(request.detection),
     )
@@ -37,8 +35,3 @@ def token_from(page_token: str) -> int | None:
 
 def token_to(sequence: int | None) -> str:
     return "" if sequence is None else str(sequence)
-
-
-def _limit(field: str, value: str, longest: int) -> None:
-    if len(value) > longest:
-        raise InvalidInputError(f"{field} has {len(value)} characters; at most {longest} are taken")

@@ -20,6 +20,9 @@ the decoder open other files and addresses; so are pictures."""
 
 MICROSECONDS = 1_000_000
 
+MAX_FRAME_PIXELS = 50_000_000
+"""Half as much again as 8K. A few kilobytes can announce frames that fill any memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
@@ -55,11 +58,10 @@ class Film:
         stream, container = self._stream, self._container
         if stream.duration is not None and stream.time_base is not None:
             duration_ns = nanoseconds(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration_ns = container.duration * (NANOSECONDS // MICROSECONDS)
         else:
-            duration_ns = None
-        return StreamInfo(stream.width, stream.height, stream.codec_context.name, self._rate, duration_ns)
+            duration_ns = (container.duration or 0) * (NANOSECONDS // MICROSECONDS)
+        known_ns = duration_ns if duration_ns > 0 else None
+        return StreamInfo(stream.width, stream.height, stream.codec_context.name, self._rate, known_ns)
 
     def frames(self) -> Iterator[Frame]:
         """Frames with strictly increasing offsets; one that goes back in time is left out and counts as an error."""
@@ -109,7 +111,7 @@ def _time(picture: av.VideoFrame, otherwise: Fraction) -> Fraction:
 
 
 @contextmanager
-def open_film(path: Path) -> Iterator[Film]:
+def open_film(path: Path, max_pixels: int = MAX_FRAME_PIXELS) -> Iterator[Film]:
     """Open a local file; InvalidInputError if there is no video in it."""
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
@@ -120,6 +122,13 @@ def open_film(path: Path) -> Iterator[Film]:
         stream = _video_stream(container)
         if stream is None:
             raise InvalidInputError(f"{path.name} has no video stream")
+        if not stream.codec_context:
+            raise InvalidInputError(
+                f"{path.name} is coded in a way that is not known here; convert it, to H.264 for one"
+            )
+        if stream.width * stream.height > max_pixels:
+            size = f"{stream.width}x{stream.height}"
+            raise InvalidInputError(f"{path.name} has frames of {size}; at most {max_pixels} pixels are decoded")
         stream.thread_type = "AUTO"
         yield Film(container, stream)
 

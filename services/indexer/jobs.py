@@ -1,12 +1,13 @@
 """Jobs in SQL. What `add` has returned survives a crash of the service; all methods block on the disk."""
 
+import fcntl
 import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Row
@@ -60,18 +61,20 @@ class Progress:
 class Jobs:
     def __init__(self, folder: Path, max_queued: int) -> None:
         self._max_queued = max_queued
+        self._lock = _locked(folder)
         # One connection: transactions follow each other instead of failing on a locked database.
         self._engine = sql.create_engine(f"sqlite:///{folder / 'jobs.sqlite'}", pool_size=1, max_overflow=0)
         sql.event.listen(self._engine, "connect", _make_durable)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             _METADATA.create_all(self._engine)
-        except (OSError, sql.exc.DatabaseError) as error:
+        except sql.exc.DatabaseError as error:
+            self.close()
             reason = str(error).splitlines()[0]
             raise StartupError(f"the jobs in data folder {folder} cannot be opened: {reason}") from None
 
     def close(self) -> None:
         self._engine.dispose()
+        self._lock.close()
 
     def of_request(self, request: IndexRequest, request_id: str) -> IndexJob | None:
         """The job that `request_id` has started; InvalidInputError if that was for another request."""
@@ -149,6 +152,21 @@ class Jobs:
         waiting = sql.select(sql.func.count()).select_from(_JOBS).where(_JOBS.c.state == JobState.QUEUED)
         if connection.execute(waiting).scalar_one() >= self._max_queued:
             raise OverloadedError(f"{self._max_queued} jobs are waiting already; retry when some have ended")
+
+
+def _locked(folder: Path) -> TextIO:
+    """The folder's lock file, held until it is closed; StartupError if another indexer holds it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "LOCK").open("w")
+    except OSError as error:
+        raise StartupError(f"data folder {folder} cannot be used: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise StartupError(f"data folder {folder} is in use by another indexer; each needs its own") from None
+    return lock
 
 
 def _make_durable(connection: Any, _record: Any) -> None:

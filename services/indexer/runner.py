@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.common import call
@@ -27,8 +27,8 @@ class Runner:
         self._pipeline = pipeline
         self._max_running = max_running
         self._running: dict[str, _Running] = {}
-        self._changed = asyncio.Condition()
-        self._changes = 0
+        self._queued = asyncio.Event()
+        self._watchers: dict[str, set[asyncio.Event]] = {}
         self._stopping = False
 
     async def run(self) -> None:
@@ -41,7 +41,8 @@ class Runner:
                     workers.create_task(self._work())
         finally:
             self._stopping = True
-            await self._tell()
+            for job_id in self._watchers:
+                self._tell(job_id)
 
     async def add(self, request: IndexRequest, request_id: str) -> IndexJob:
         """Queue a job, once its source has passed; a repeated `request_id` is answered whatever became of the file."""
@@ -49,36 +50,40 @@ class Runner:
         if job is None:
             await asyncio.to_thread(self._pipeline.check, request)
             job = await asyncio.to_thread(self._jobs.add, request, request_id)
-        await self._tell()
+        self._queued.set()
         return job
 
     async def cancel(self, job_id: str) -> IndexJob:
         """End a job before it reaches the store; PreconditionError if it has ended or is being stored."""
         while job_id not in self._running:
-            changes = self._changes
             job = await asyncio.to_thread(self._jobs.cancel_queued, job_id)
             if job:
-                await self._tell()
+                self._tell(job_id)
                 return job
             self._refuse_when_stopping()
-            await self._next_change(changes)  # it has been claimed this moment; its first report is a change
-        self._running[job_id].cancel()
-        async with self._changed:
-            await self._changed.wait_for(lambda: job_id not in self._running)
+            await asyncio.sleep(0.01)  # a worker has claimed it this moment, and is about to say so
+        running = self._running[job_id]
+        running.cancel()
+        await running.ended.wait()
         return await asyncio.to_thread(self._jobs.get, job_id)
 
     async def watch(self, job_id: str) -> AsyncIterator[IndexJob]:
         """The job as it is, then at each change, until it has ended."""
-        seen: IndexJob | None = None
-        while seen is None or not seen.state.ended:
-            changes = self._changes
-            job = await asyncio.to_thread(self._jobs.get, job_id)
-            if job != seen:
+        changed = asyncio.Event()
+        self._watchers.setdefault(job_id, set()).add(changed)
+        try:
+            while True:
+                changed.clear()
+                job = await asyncio.to_thread(self._jobs.get, job_id)
                 yield job
-                seen = job
-            else:
+                if job.state.ended:
+                    return
                 self._refuse_when_stopping()
-                await self._next_change(changes)
+                await changed.wait()
+        finally:
+            self._watchers[job_id].remove(changed)
+            if not self._watchers[job_id]:
+                del self._watchers[job_id]
 
     def _refuse_when_stopping(self) -> None:
         if self._stopping:
@@ -86,12 +91,12 @@ class Runner:
 
     async def _work(self) -> None:
         while True:
-            changes = self._changes
+            self._queued.clear()
             claimed = await asyncio.to_thread(self._jobs.claim)
             if claimed:
                 await self._run_job(*claimed)
             else:
-                await self._next_change(changes)
+                await self._queued.wait()
 
     async def _run_job(self, job_id: str, request: IndexRequest) -> None:
         call.begin(request_id=job_id)
@@ -102,40 +107,35 @@ class Runner:
             await asyncio.to_thread(self._jobs.end, job_id, state, error)
         finally:
             del self._running[job_id]
+            running.ended.set()
         log.info("job ended", extra={"job_id": job_id, "state": state, "error": error, "uri": request.uri})
-        await self._tell()
+        self._tell(job_id)
 
     async def _outcome(self, job_id: str, running: "_Running") -> tuple[JobState, str]:
-        try:
-            await running.task
-        except asyncio.CancelledError:
-            if not running.cancelled:
-                raise  # the service stops
-            return JobState.CANCELLED, ""
-        except VideosearchError as failure:
-            return JobState.FAILED, str(failure)
-        except Exception:  # a job that meets a bug must not take the service down
-            log.exception("job met an unexpected failure", extra={"job_id": job_id})
-            return JobState.FAILED, "internal error; the indexer's log has the details"
-        return JobState.SUCCEEDED, ""
+        """How the job has ended; CancelledError if that is because the service stops, and the job has not ended."""
+        failures = await asyncio.gather(running.task, return_exceptions=True)
+        match failures[0]:
+            case None:
+                return JobState.SUCCEEDED, ""
+            case asyncio.CancelledError():
+                return JobState.CANCELLED, ""
+            case VideosearchError() as failure:
+                return JobState.FAILED, str(failure)
+            case failure:  # a job that meets a bug must not take the service down
+                log.error("job met an unexpected failure", exc_info=failure, extra={"job_id": job_id})
+                return JobState.FAILED, "internal error; the indexer's log has the details"
 
     def _reporter(self, job_id: str) -> Report:
         async def report(progress: Progress) -> None:
             self._running[job_id].stage = progress.stage
             await asyncio.to_thread(self._jobs.progress, job_id, progress)
-            await self._tell()
+            self._tell(job_id)
 
         return report
 
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changes += 1
-            self._changed.notify_all()
-
-    async def _next_change(self, changes: int) -> None:
-        """Return once there have been more than `changes` changes."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._changes > changes)
+    def _tell(self, job_id: str) -> None:
+        for changed in self._watchers.get(job_id, ()):
+            changed.set()
 
 
 @dataclass(slots=True)
@@ -144,11 +144,12 @@ class _Running:
 
     task: asyncio.Task[None]
     stage: JobStage = JobStage.READING
-    cancelled: bool = False
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def cancel(self) -> None:
         """Cancel the job; PreconditionError once it is being stored, when it could no longer leave nothing behind."""
         if self.stage is JobStage.STORING:
-            raise PreconditionError("the job is being stored and about to end; delete the video instead")
-        self.cancelled = True
+            raise PreconditionError(
+                "the job is being stored and can no longer be cancelled; should the store be away, it fails by itself"
+            )
         self.task.cancel()

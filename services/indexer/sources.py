@@ -18,6 +18,7 @@ from services.common.errors import InvalidInputError, NotFoundError, Preconditio
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0
 MAX_REDIRECTS = 5
+PART_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +72,14 @@ class Sources:
         if not _is_url(uri):
             with _readable(uri):
                 path = await asyncio.to_thread(self._local, uri)
-                source = await asyncio.to_thread(_source_file, path, path.name)
+                source = await _source_file(path, path.name)
             yield source
             return
         with tempfile.TemporaryDirectory(dir=self._download_folder) as folder:
             path = Path(folder) / "video"
             await self._download(uri, path)
             name = Path(unquote(urlsplit(uri).path)).name or urlsplit(uri).netloc
-            yield await asyncio.to_thread(_source_file, path, name)
+            yield await _source_file(path, name)
 
     def _local(self, uri: str) -> Path:
         if not uri.startswith("/") or "\0" in uri:
@@ -157,13 +158,16 @@ def _is_url(uri: str) -> bool:
     return uri.startswith(("http://", "https://"))
 
 
-def _source_file(path: Path, name: str) -> SourceFile:
+async def _source_file(path: Path, name: str) -> SourceFile:
     stamp = _stamp(path)
     if not stamp[0]:
         raise InvalidInputError(f"{name} is empty")
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return SourceFile(path, name, digest, stamp)
+        # In parts, so that a job that is cancelled while it reads a huge file ends soon.
+        while part := await asyncio.to_thread(file.read, PART_BYTES):
+            await asyncio.to_thread(digest.update, part)
+    return SourceFile(path, name, digest.hexdigest(), stamp)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -31,6 +31,7 @@ class Catalog:
     def __init__(self, folder: Path) -> None:
         """Open the folder's database, or make one; StartupError if it is of no use, DataLossError if it is damaged."""
         self._writing = threading.Lock()
+        self._stale = False  # whether the disk may hold something else than the index, because a write has failed
         self._database = Database(folder)
         try:
             self._index = self._load()
@@ -98,8 +99,11 @@ class Catalog:
     def _sound_index(self) -> Index:
         """What the next change starts from; after a failed write that is what the disk says."""
         if self._database.failed:
+            self._stale = True
             self._database.reopen()
+        if self._stale:
             self._index = self._load()
+            self._stale = False
         return self._index
 
     def _load(self) -> Index:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -411,3 +412,54 @@ async def test_watchers_of_a_service_that_stops_are_told_to_come_back(tmp_path: 
             with pytest.raises(UnavailableError, match="try again"):
                 await watching
         embedder.going.set()
+
+
+async def test_a_job_whose_decoder_waits_for_its_reader_can_be_cancelled(
+    world: Indexing, embedder: ColorEmbedder
+) -> None:
+    embedder.going.clear()
+    film = write_video(world.root / "film.mp4", [20] * 100, size=(640, 360))
+    job = await world.client.index_video(str(film.path), detection=Detection(min_scene_ns=0))
+    await embedder.asked.wait()
+    (child,) = psutil.Process().children()
+    await until_idle(child)
+    assert (await world.client.cancel_job(job.job_id)).state is JobState.CANCELLED
+
+
+async def until_idle(process: psutil.Process) -> None:
+    """Return when a process no longer computes: a decoder whose pipe is full, for one."""
+    while await asyncio.to_thread(process.cpu_percent, 0.3):
+        pass
+
+
+async def test_an_answer_that_quotes_a_long_input_still_arrives(world: Indexing) -> None:
+    with pytest.raises(NotFoundError, match="no job"):
+        await world.client.job("é" * 3000)
+
+
+async def test_a_film_whose_frames_change_their_shape_is_indexed(world: Indexing) -> None:
+    wide = write_video(world.root / "wide.ts", [50], fps=25, size=(320, 180))
+    tall = write_video(world.root / "tall.ts", [50], fps=25, size=(180, 320), first_pts=50)
+    film = world.root / "film.ts"
+    film.write_bytes(wide.path.read_bytes() + tall.path.read_bytes())
+    ended = await world.ended(film)
+    assert (ended.state, ended.error) == (JobState.SUCCEEDED, "")
+
+
+async def test_a_film_in_an_unknown_code_fails_with_that_reason(world: Indexing) -> None:
+    film = write_video(world.root / "film.mp4", [10])
+    film.path.write_bytes(film.path.read_bytes().replace(b"avc1", b"zzzz"))
+    ended = await world.ended(film.path)
+    assert ended.state is JobState.FAILED
+    assert "not known here" in ended.error
+
+
+async def test_a_negative_duration_counts_as_unknown(world: Indexing) -> None:
+    film = write_video(world.root / "film.mkv", [50], fps=25)
+    data = bytearray(film.path.read_bytes())
+    duration = data.index(b"\x44\x89\x88") + 3  # Matroska's element Duration: a double in milliseconds
+    data[duration : duration + 8] = struct.pack(">d", -5000.0)
+    film.path.write_bytes(data)
+    ended = await world.ended(film.path)
+    assert (ended.state, ended.error) == (JobState.SUCCEEDED, "")
+    assert (await world.store.video(ended.video_id)).duration_ns is None

@@ -126,3 +126,9 @@ def test_a_playlist_cannot_make_the_decoder_open_other_files(tmp_path: Path) -> 
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{video.path}\n#EXT-X-ENDLIST\n")
     with pytest.raises(InvalidInputError, match="not a video"), open_film(playlist):
         pass
+
+
+def test_frames_of_too_many_pixels_are_refused_before_one_is_decoded(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", [1], size=(160, 96))
+    with pytest.raises(InvalidInputError, match="160x96"), open_film(video.path, max_pixels=160 * 96 - 1):
+        pass

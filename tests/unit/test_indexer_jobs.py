@@ -107,8 +107,13 @@ def test_a_damaged_database_stops_the_start_with_one_line(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_made_stops_the_start_with_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StartupError, match="cannot be opened"):
+    with pytest.raises(StartupError, match="cannot be used"):
         Jobs(tmp_path / "file" / "folder", max_queued=3)
+
+
+def test_a_folder_serves_one_indexer_at_a_time(jobs: Jobs, tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="in use by another indexer"):
+        Jobs(tmp_path, max_queued=3)
 
 
 def test_pages_go_from_the_newest_to_the_oldest(jobs: Jobs) -> None:

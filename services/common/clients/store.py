@@ -9,7 +9,8 @@ from services.common.media import Scene, StoreStats, Vector, Video
 from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from videosearch.v1 import store_pb2, store_pb2_grpc
 
-PUT_TIMEOUT_S = 300.0
+PUT_TIMEOUT_S = 60.0
+"""A hundred times what the longest video takes."""
 
 
 class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):

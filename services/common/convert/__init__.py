@@ -36,6 +36,7 @@ from services.common.convert.values import (
     enum_to,
     page_number_from,
     page_size_from,
+    text_from,
 )
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "scene_to",
     "segment_from",
     "segment_to",
+    "text_from",
     "video_from",
     "video_id_from",
     "video_ranking_from",

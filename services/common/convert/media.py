@@ -27,6 +27,8 @@ from videosearch.v1 import embedder_pb2, media_pb2
 
 VIDEO_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_METADATA_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH = 64, 128, 4096
+MAX_METADATA_BYTES = 16 << 10
+"""Of all keys and values of a video, in UTF-8: a ranking of many videos must fit into a message."""
 
 DETECTOR = {media_pb2.DETECTOR_ADAPTIVE: Detector.ADAPTIVE, media_pb2.DETECTOR_CONTENT: Detector.CONTENT}
 
@@ -44,6 +46,9 @@ def metadata_from(metadata: Mapping[str, str]) -> dict[str, str]:
         if not 1 <= len(key) <= MAX_KEY_LENGTH or len(value) > MAX_VALUE_LENGTH:
             limits = f"keys have 1 to {MAX_KEY_LENGTH} characters, values at most {MAX_VALUE_LENGTH}"
             raise InvalidInputError(f"metadata {key[:MAX_KEY_LENGTH]!r}: {limits}")
+    size = sum(len(text.encode()) for item in metadata.items() for text in item)
+    if size > MAX_METADATA_BYTES:
+        raise InvalidInputError(f"metadata takes {size} bytes; at most {MAX_METADATA_BYTES} are kept")
     return dict(metadata)
 
 

@@ -51,6 +51,12 @@ def count_from(value: int, low: int, high: int, field: str) -> int:
     return value
 
 
+def text_from(value: str, longest: int, field: str) -> str:
+    if len(value) > longest:
+        raise InvalidInputError(f"{field} has {len(value)} characters; at most {longest} are taken")
+    return value
+
+
 def page_size_from(value: int) -> int:
     if value < 0:
         raise InvalidInputError(f"page_size is {value}; it must be 0 or more")
