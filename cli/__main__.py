@@ -7,23 +7,33 @@ import grpc
 import typer
 from typer.core import TyperGroup
 
-from cli import exits, index, jobs, output, search, status, videos
+from cli import exits, index, jobs, output, search, sources, status, videos
 from services.common import call
-from services.common.errors import VideosearchError
+from services.common.errors import InvalidInputError, VideosearchError
 
 
 class Commands(TyperGroup):
     """The one place where a failure becomes a line and an exit code."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for argument in args:
+            if not sources.is_utf8(argument):
+                raise _exit(InvalidInputError(f"{argument} is not UTF-8: give it as UTF-8, or rename the file"))
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except VideosearchError as error:
-            output.tell(f"videosearch: {error}")
-            raise typer.Exit(exits.code_of(error)) from None
+            raise _exit(error) from None
         except grpc.aio.AioRpcError as error:  # a status that no service sends on purpose
             output.tell(f"videosearch: {error.details()} (request id {call.request_id()})")
             raise typer.Exit(exits.FAILED) from None
+
+
+def _exit(error: VideosearchError) -> typer.Exit:
+    output.tell(f"videosearch: {error}")
+    return typer.Exit(exits.code_of(error))
 
 
 app = typer.Typer(

@@ -1,6 +1,7 @@
 """`videosearch index`."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import typer
 from cli import exits, output, progress
 from cli.metadata import metadata_of
 from cli.settings import Addresses
-from cli.sources import uris_of
+from cli.sources import is_utf8, uris_of
 from services.common.clients.indexer import IndexerClient
 from services.common.errors import InvalidInputError, OverloadedError, UnavailableError, VideosearchError
 from services.common.jobs import IndexJob, JobState
@@ -20,6 +21,9 @@ from services.common.retry import patiently
 
 SUBMIT_PATIENCE_S = 3.0
 """How long a submission is repeated before its failure is believed."""
+
+PLACE_PATIENCE_S = 600.0
+"""How long a video waits for a place in a full queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,10 @@ async def _index(uris: Sequence[str], wish: Wish, accepted: list[IndexJob], *, w
 
 
 async def _submit(indexer: IndexerClient, uri: str, wish: Wish) -> Outcome:
+    if not is_utf8(uri):
+        refusal = InvalidInputError("not indexed: its path is not UTF-8; rename it")
+        return Outcome(output.visible(uri), error=refusal)
+    give_up = time.monotonic() + PLACE_PATIENCE_S
     request_id = uuid.uuid4().hex  # a repeated call starts no second job
     while True:
         try:
@@ -133,6 +141,9 @@ async def _submit(indexer: IndexerClient, uri: str, wish: Wish) -> Outcome:
                 SUBMIT_PATIENCE_S,
             )
         except OverloadedError as error:
+            if time.monotonic() >= give_up:
+                reason = OverloadedError(f"no place in the queue for {PLACE_PATIENCE_S:g} s: {error}")
+                return Outcome(uri, error=reason)
             output.tell(f"{progress.name(uri)}: waiting for a place: {error}")
         except VideosearchError as error:
             return Outcome(uri, error=error)

@@ -16,7 +16,18 @@ def uris_of(sources: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(uri for source in sources for uri in _uris_of(source)))
 
 
+def is_utf8(text: str) -> bool:
+    """Whether it can be sent: bytes of an argument or a file name that are not UTF-8 become lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _uris_of(source: str) -> Iterator[str]:
+    if not source:  # as a path, it would be the present folder
+        raise InvalidInputError("an empty argument: name a file, a folder or a URL")
     if "://" in source:
         yield source
         return

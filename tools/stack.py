@@ -1,6 +1,7 @@
 """The four services as processes on loopback: for the demo, `make up`, benchmarks and end-to-end tests."""
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -30,8 +31,12 @@ Log = Callable[[str, str], None]
 """Takes a service's name and one line that it has printed."""
 
 
+LONGEST_LINE_BYTES = 1 << 20
+"""Of what a service prints."""
+
+
 class StackError(Exception):
-    """A service has stopped or is not ready in time; the text says which and what it printed last."""
+    """A service cannot listen, has stopped or is not ready in time; the text says which and why."""
 
 
 class Service:
@@ -58,6 +63,7 @@ class Service:
             env={**os.environ, **self._environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            limit=LONGEST_LINE_BYTES,
             start_new_session=True,  # Ctrl-C is for us; we stop our services in order
         )
         self._reading = asyncio.create_task(self._read())
@@ -158,6 +164,8 @@ class Stack:
             await service.raise_if_stopped()
 
     async def _start(self) -> None:
+        for name, address in self.addresses.items():
+            await _check_free(name, address)
         for service in self.services.values():
             await service.start()
         try:
@@ -182,3 +190,25 @@ def free_addresses() -> dict[str, str]:
     finally:
         for each in sockets.values():
             each.close()
+
+
+async def _check_free(name: str, address: str) -> None:
+    """StackError unless the service can listen there: whoever does already would answer for it that it is ready."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        for family, _, _, _, numeric in found:
+            _bind(family, numeric, others=len(found) > 1)
+    except OSError as error:
+        raise StackError(f"{name} cannot listen on {address}: {error.strerror}") from error
+
+
+def _bind(family: int, numeric: tuple[Any, ...], *, others: bool) -> None:
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed one may linger
+            probe.bind(numeric)
+    except OSError as error:
+        # A name such as localhost has an IPv6 address even where there is no IPv6.
+        if not others or error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            raise

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+import pytest
 
-from tools.stack import free_addresses
+from tools.stack import Service, StackError, free_addresses
 
 SERVICES = ("embedder", "store", "indexer", "search")
 
@@ -90,10 +91,29 @@ async def test_one_service_that_dies_stops_all_and_is_named(tmp_path: Path) -> N
 
 
 async def test_one_service_that_cannot_start_stops_all_and_says_why(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "store").touch()
+    async with up(tmp_path) as starting:
+        await starting.until("store ")
+        assert await starting.ended() == 1
+    assert starting.lines[-1].startswith("stopped all services: store stopped with exit status 1: ")
+    assert "is it a folder that the service may write?" in starting.lines[-1]
+
+
+async def test_a_taken_port_is_told_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         async with up(tmp_path, store=address) as starting:
-            await starting.until("store ")
             assert await starting.ended() == 1
-    assert starting.lines[-1].startswith("stopped all services: store stopped with exit status 1: ")
-    assert f"cannot listen on {address}" in starting.lines[-1]
+    assert starting.lines == [f"stopped all services: store cannot listen on {address}: Address already in use"]
+
+
+async def test_a_very_long_line_of_a_service_is_read_whole() -> None:
+    address, lines = free_addresses()["store"], list[str]()
+    folder = "/" + 100_000 * "x"
+    environment = {"VIDEOSEARCH_STORE_LISTEN": address, "VIDEOSEARCH_STORE_DATA_FOLDER": folder}
+    store = Service("store", address, environment, log=lambda name, line: lines.append(line))
+    await store.start()
+    with pytest.raises(StackError, match="File name too long"):
+        await store.ready()
+    assert any(folder in line for line in lines)

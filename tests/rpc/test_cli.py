@@ -1,6 +1,7 @@
 """The command line against services on loopback."""
 
 import json
+import os
 import re
 
 import pytest
@@ -94,6 +95,14 @@ async def test_search_tells_when_the_query_was_truncated():
 )
 async def test_search_with_wrong_input_exits_2(arguments):
     assert (await run("search", *arguments)).exit_code == 2
+
+
+@pytest.mark.parametrize("command", [("search",), ("videos", "show"), ("jobs", "cancel"), ("index", "--title")])
+async def test_an_argument_that_is_not_utf8_is_refused_in_one_line_and_exits_2(command):
+    result = await run(*command, os.fsdecode(b"bad\xff"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    refused = "bad\N{REPLACEMENT CHARACTER} is not UTF-8: give it as UTF-8, or rename the file"
+    assert result.stderr == f"videosearch: {refused}\n"
 
 
 async def test_search_with_another_model_than_the_stores_exits_4(embedder):

@@ -1,6 +1,7 @@
 """`videosearch index` and `videosearch jobs` against an indexer on loopback."""
 
 import json
+import os
 import re
 
 import pytest
@@ -76,6 +77,29 @@ async def test_index_waits_for_a_place_in_a_full_queue(indexer, monkeypatch):
     assert "bikes.mp4: waiting for a place: 64 jobs are waiting" in result.stderr
 
 
+async def test_index_gives_up_on_a_place_in_a_queue_that_stays_full_and_goes_on_with_the_next(indexer, monkeypatch):
+    monkeypatch.setattr("cli.index.SUBMIT_PATIENCE_S", 0)
+    monkeypatch.setattr("cli.index.PLACE_PATIENCE_S", 0)
+    indexer.refusals = [OverloadedError("64 jobs are waiting")]
+    result = await run("index", "/videos/a.mp4", "/videos/b.mp4")
+    assert result.exit_code == 5
+    assert result.stdout.splitlines() == [
+        "a.mp4: no place in the queue for 0 s: 64 jobs are waiting",
+        "b.mp4: indexed as sha256-ab, 5 scenes in 1.5 s",
+    ]
+
+
+async def test_a_file_name_that_is_not_utf8_does_not_stop_the_others_of_its_folder(tmp_path):
+    for name in (b"a\xff.mp4", b"b.mp4"):
+        (tmp_path / os.fsdecode(name)).touch()
+    result = await run("index", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stdout.splitlines() == [
+        "a\N{REPLACEMENT CHARACTER}.mp4: not indexed: its path is not UTF-8; rename it",
+        "b.mp4: indexed as sha256-ab, 5 scenes in 1.5 s",
+    ]
+
+
 async def test_a_failed_job_gives_its_reason_and_exits_1():
     result = await run("index", "/videos/fail.mp4", "/videos/bikes.mp4")
     assert result.exit_code == 1
@@ -123,6 +147,8 @@ async def test_an_indexer_that_fails_is_told_in_one_line_and_exits_1(indexer, ca
         ("a.mp4", "b.mp4", "--title", "A"),
         ("a.mp4", "b.mp4", "--id", "a"),
         ("a.mp4", "--meta", "=x"),
+        ("a.mp4", ""),
+        ("a.mp4", os.fsdecode(b"/videos/bad\xff.mp4")),
         ("a.mp4", "--min-scene", "nan"),
         ("a.mp4", "--max-scene", "-1"),
         ("a.mp4", "--detector", "best"),

@@ -88,8 +88,9 @@ async def test_videos_come_back_page_by_page_in_the_order_of_their_ids(client):
     assert second.next_page_token == ""
 
 
-async def test_a_page_of_videos_with_much_metadata_ends_early_and_the_next_goes_on(client):
-    much = {f"{n}": 4096 * "\N{GRINNING FACE}" for n in range(64)}  # 1 MiB
+async def test_a_page_of_videos_with_much_metadata_ends_early_and_the_next_goes_on(client, monkeypatch):
+    monkeypatch.setattr("services.store.convert.MAX_PAGE_BYTES", 50_000)
+    much = {f"{n}": 1000 * "\N{GRINNING FACE}" for n in range(4)}  # 16 kB
     for name in "abcdef":
         await client.put_video(video(name, metadata=much), scenes(1))
     first = await client.videos()
@@ -98,8 +99,9 @@ async def test_a_page_of_videos_with_much_metadata_ends_early_and_the_next_goes_
     assert (first.next_page_token, second.next_page_token) == ("c", "")
 
 
-async def test_a_page_has_a_video_however_large_it_is(client):
-    await client.put_video(video("a", title=5_000_000 * "x"), scenes(1))
+async def test_a_page_has_a_video_however_large_it_is(client, monkeypatch):
+    monkeypatch.setattr("services.store.convert.MAX_PAGE_BYTES", 1)
+    await client.put_video(video("a"), scenes(1))
     await client.put_video(video("b"), scenes(1))
     page = await client.videos()
     assert ([one.video_id for one in page.items], page.next_page_token) == (["a"], "a")
@@ -185,6 +187,24 @@ async def test_a_stream_that_makes_no_video_is_refused(stub, stream, complaint):
         await stub.PutVideo(iter(stream))
     assert failure.value.code() is INVALID
     assert complaint in failure.value.details()
+
+
+LIMITS = [("title", 1000), ("uri", 4096), ("codec", 64), ("content_sha256", 64), ("model", 128)]
+
+
+@pytest.mark.parametrize(("field", "longest"), LIMITS)
+async def test_a_text_of_a_video_that_is_too_long_is_refused(client, field, longest):
+    too_long = replace(video(), **{field: (longest + 1) * "x"})
+    with pytest.raises(InvalidInputError, match=f"{field} has {longest + 1} characters; at most {longest} are taken"):
+        await client.put_video(too_long, scenes(1))
+    assert (await client.stats()).video_count == 0
+
+
+@pytest.mark.parametrize(("field", "longest"), LIMITS)
+async def test_a_text_of_a_video_may_have_the_longest_length(client, field, longest):
+    longest_text = longest * "\N{GRINNING FACE}"
+    stored = await client.put_video(replace(video(), **{field: longest_text}), scenes(1))
+    assert getattr(stored, field) == longest_text
 
 
 async def test_too_many_scenes_are_refused_and_nothing_is_written(client, monkeypatch):

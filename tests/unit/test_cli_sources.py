@@ -32,6 +32,12 @@ def test_a_path_that_is_not_here_may_be_where_the_indexer_is():
     assert uris_of(["/nowhere/x.mp4"]) == ["/nowhere/x.mp4"]
 
 
+def test_an_empty_argument_is_not_the_present_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with pytest.raises(InvalidInputError, match="an empty argument"):
+        uris_of([""])
+
+
 def test_a_url_is_left_as_it_is():
     assert uris_of(["https://example.org/a b.mp4?x=1"]) == ["https://example.org/a b.mp4?x=1"]
 

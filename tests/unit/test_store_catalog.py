@@ -152,6 +152,25 @@ def test_reads_go_on_after_a_failed_write(tmp_path):
         assert len(catalog.scenes("v", 0, 10)[0]) == 2
 
 
+def test_a_failed_write_and_a_failed_load_after_it_are_made_good_by_the_first_change_that_can(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        catalog.put(indexed(video("before"), scenes(50, dimension=256)))
+    with Catalog(tmp_path) as catalog:  # which has moved the records from the log to a table
+        with files_no_larger_than(1000), pytest.raises(DataLossError, match="not stored"):
+            catalog.put(indexed(video("failed"), scenes(2, dimension=256)))
+        (table,) = tmp_path.glob("*.ldb")
+        middle = table.stat().st_size // 2
+        flip_bytes(table, middle, middle + 1)
+        for _ in range(2):
+            with pytest.raises(DataLossError, match="'before' cannot be read"):
+                catalog.put(indexed(video("after"), scenes(2, dimension=256)))
+        flip_bytes(table, middle, middle + 1)
+        catalog.put(indexed(video("after"), scenes(2, dimension=256)))
+        before = replace(catalog.stats(), disk_size_bytes=0)
+    with Catalog(tmp_path) as catalog:
+        assert replace(catalog.stats(), disk_size_bytes=0) == before
+
+
 def test_a_folder_in_use_stops_the_start_with_one_line(tmp_path):
     with Catalog(tmp_path), pytest.raises(StartupError, match=r"^[^\n]*another process has it open[^\n]*$"):
         Catalog(tmp_path)
