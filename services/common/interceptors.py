@@ -94,6 +94,7 @@ def _cut(message: str) -> str:
 def _logged(method: str, context: Context) -> Iterator[None]:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     request_id = call.begin(metadata.get(call.REQUEST_ID_KEY, ""), context.time_remaining())
+    peer = context.peer()  # asked later, when the caller may be gone, gRPC reads freed memory
     context.set_trailing_metadata(((call.REQUEST_ID_KEY, request_id),))
     started = time.monotonic()
     completed = False
@@ -103,7 +104,7 @@ def _logged(method: str, context: Context) -> Iterator[None]:
     finally:
         code = _code_name(context, completed=completed)
         milliseconds = round((time.monotonic() - started) * 1000, 1)
-        log.info("call", extra={"method": method, "code": code, "ms": milliseconds, "peer": context.peer()})
+        log.info("call", extra={"method": method, "code": code, "ms": milliseconds, "peer": peer})
 
 
 def _code_name(context: Context, *, completed: bool) -> str:
