@@ -1,9 +1,11 @@
-"""An indexer that does as it is told, for the tests of the command line."""
+"""Indexers for tests: one that does as it is told, for the command line, and the real one."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from tests.indexers import ColorEmbedder, Indexing, embedder_serving, indexing
 from tests.standins import ToldIndexer, indexer_at
 
 
@@ -14,3 +16,14 @@ async def indexer(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ToldIndexer]
     async with indexer_at(servicer) as address:
         monkeypatch.setenv("VIDEOSEARCH_INDEXER_ADDRESS", address)
         yield servicer
+
+
+@pytest.fixture
+def embedder() -> ColorEmbedder:
+    return ColorEmbedder()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, embedder: ColorEmbedder) -> AsyncIterator[Indexing]:
+    async with embedder_serving(embedder) as address, indexing(tmp_path, address) as world:
+        yield world
