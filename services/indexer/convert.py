@@ -6,8 +6,6 @@ from services.common.jobs import JobState
 from services.indexer.jobs import IndexRequest
 from videosearch.v1 import indexer_pb2
 
-MAX_URI_LENGTH = 4096
-MAX_TITLE_LENGTH = 1000
 MAX_REQUEST_ID_LENGTH = 128
 
 
@@ -16,9 +14,9 @@ def index_request_from(request: indexer_pb2.IndexVideoRequest) -> IndexRequest:
         raise InvalidInputError("uri is empty; give an absolute path or an http(s) URL")
     convert.text_from(request.request_id, MAX_REQUEST_ID_LENGTH, "request_id")
     return IndexRequest(
-        uri=convert.text_from(request.uri, MAX_URI_LENGTH, "uri"),
+        uri=convert.video_text_from(request.uri, "uri"),
         video_id=convert.video_id_from(request.video_id) if request.video_id else "",
-        title=convert.text_from(request.title, MAX_TITLE_LENGTH, "title"),
+        title=convert.video_text_from(request.title, "title"),
         metadata=convert.metadata_from(request.metadata),
         detection=convert.detection_from(request.detection),
     )

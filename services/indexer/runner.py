@@ -60,12 +60,16 @@ class Runner:
             if job:
                 self._tell(job_id)
                 return job
-            self._refuse_when_stopping()
+            if self._stopping:
+                raise _stopping()
             await asyncio.sleep(0.01)  # a worker has claimed it this moment, and is about to say so
         running = self._running[job_id]
         running.cancel()
         await running.ended.wait()
-        return await asyncio.to_thread(self._jobs.get, job_id)
+        job = await asyncio.to_thread(self._jobs.get, job_id)
+        if not job.state.ended:
+            raise _stopping()
+        return job
 
     async def watch(self, job_id: str) -> AsyncIterator[IndexJob]:
         """The job as it is, then at each change, until it has ended."""
@@ -78,16 +82,13 @@ class Runner:
                 yield job
                 if job.state.ended:
                     return
-                self._refuse_when_stopping()
+                if self._stopping:
+                    raise _stopping()
                 await changed.wait()
         finally:
             self._watchers[job_id].remove(changed)
             if not self._watchers[job_id]:
                 del self._watchers[job_id]
-
-    def _refuse_when_stopping(self) -> None:
-        if self._stopping:
-            raise UnavailableError("the indexer is stopping; its jobs go on when it is back: try again then")
 
     async def _work(self) -> None:
         while True:
@@ -136,6 +137,10 @@ class Runner:
     def _tell(self, job_id: str) -> None:
         for changed in self._watchers.get(job_id, ()):
             changed.set()
+
+
+def _stopping() -> UnavailableError:
+    return UnavailableError("the indexer is stopping; its jobs go on when it is back: try again then")
 
 
 @dataclass(slots=True)

@@ -20,6 +20,9 @@ READ_TIMEOUT_S = 30.0
 MAX_REDIRECTS = 5
 PART_BYTES = 16 << 20
 
+MAX_NAME_LENGTH = 255
+"""As of a file: a name becomes the title of a video that has no other, and a URL may be longer than titles may."""
+
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
@@ -78,7 +81,7 @@ class Sources:
         with tempfile.TemporaryDirectory(dir=self._download_folder) as folder:
             path = Path(folder) / "video"
             await self._download(uri, path)
-            name = Path(unquote(urlsplit(uri).path)).name or urlsplit(uri).netloc
+            name = (Path(unquote(urlsplit(uri).path)).name or urlsplit(uri).netloc)[:MAX_NAME_LENGTH]
             yield await _source_file(path, name)
 
     def _local(self, uri: str) -> Path:

@@ -11,9 +11,6 @@ from videosearch.v1 import media_pb2, store_pb2
 MAX_PAGE_BYTES = 4 << 20
 """A page of videos ends here, well below the limit of a message, whatever their metadata."""
 
-LONGEST = {"title": 1000, "uri": 4096, "codec": 64, "content_sha256": 64, "model": 128}
-"""Characters that a video's texts may have; with its metadata it stays well below the limit of a message."""
-
 
 async def draft_from(requests: AsyncIterator[store_pb2.PutVideoRequest]) -> Draft:
     """Read a client's stream to its end."""
@@ -64,8 +61,8 @@ def scene_page_to(scenes: Sequence[Scene], *, more: bool) -> store_pb2.ListScene
 
 def _video_from(video: media_pb2.Video) -> Video:
     video.ClearField("index_time")  # the store sets it, whatever came
-    for field, longest in LONGEST.items():
-        convert.text_from(getattr(video, field), longest, field)
+    for field in convert.LONGEST:
+        convert.video_text_from(getattr(video, field), field)
     return convert.video_from(video)
 
 

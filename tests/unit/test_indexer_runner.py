@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common.errors import UnavailableError
 from services.common.jobs import JobStage, JobState
 from services.common.media import Detection
 from services.indexer.jobs import IndexRequest, Jobs, Progress
@@ -60,6 +61,8 @@ async def test_a_cancel_in_the_middle_of_a_stop_starts_no_other_job(jobs: Jobs) 
     pipeline.may_leave.set()
     await asyncio.wait({working, cancelling}, timeout=10)
     assert working.cancelled()
+    with pytest.raises(UnavailableError, match="its jobs go on"):
+        await cancelling
     assert pipeline.started == ["/a"]
 
 

@@ -34,6 +34,7 @@ ANSWERS: dict[str, tuple[int, dict[str, str], bytes]] = {
     "/away": (302, {"Location": "http://elsewhere.invalid/film.mp4"}, b""),
     "/round": (302, {"Location": "/round"}, b""),
     "/broken": (503, {}, b""),
+    "/" + "n" * 2000: (200, {}, CONTENT),
     "/missing": (404, {}, b""),
     "/forbidden": (403, {}, b""),
 }
@@ -120,6 +121,11 @@ async def test_a_download_is_at_hand_until_it_is_no_longer_needed(root: Path, si
         assert source.path.read_bytes() == CONTENT
         assert source.name == "film.mp4"
     assert not source.path.exists()
+
+
+async def test_a_download_s_name_is_no_longer_than_a_file_s(root: Path, site: str) -> None:
+    async with _sources(root).open(f"{site}/{'n' * 2000}") as source:
+        assert source.name == "n" * 255
 
 
 async def test_a_redirect_to_an_allowed_host_is_followed(root: Path, site: str) -> None:

@@ -2,6 +2,7 @@
 
 from services.common.convert.jobs import JOB_STATE, job_from, job_to
 from services.common.convert.media import (
+    LONGEST,
     detection_from,
     detection_to,
     embedding_to,
@@ -14,6 +15,7 @@ from services.common.convert.media import (
     segment_to,
     video_from,
     video_id_from,
+    video_text_from,
     video_to,
 )
 from services.common.convert.ranking import (
@@ -41,6 +43,7 @@ from services.common.convert.values import (
 
 __all__ = [
     "JOB_STATE",
+    "LONGEST",
     "count_from",
     "detection_from",
     "detection_to",
@@ -73,5 +76,6 @@ __all__ = [
     "video_id_from",
     "video_ranking_from",
     "video_ranking_to",
+    "video_text_from",
     "video_to",
 ]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 from services.common import vectors
-from services.common.convert.values import duration_from, duration_to, enum_from, enum_to, time_to
+from services.common.convert.values import duration_from, duration_to, enum_from, enum_to, text_from, time_to
 from services.common.errors import InvalidInputError
 from services.common.media import (
     NO_VECTOR,
@@ -30,6 +30,9 @@ MAX_METADATA_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH = 64, 128, 4096
 MAX_METADATA_BYTES = 16 << 10
 """Of all keys and values of a video, in UTF-8: a ranking of many videos must fit into a message."""
 
+LONGEST = {"uri": 4096, "title": 1000, "codec": 64, "content_sha256": 64, "model": 128}
+"""Most characters of a video's texts, whether it is to be indexed or put; a message has room for many such videos."""
+
 DETECTOR = {media_pb2.DETECTOR_ADAPTIVE: Detector.ADAPTIVE, media_pb2.DETECTOR_CONTENT: Detector.CONTENT}
 
 
@@ -37,6 +40,11 @@ def video_id_from(value: str, field: str = "video_id") -> str:
     if not VIDEO_ID.fullmatch(value):
         raise InvalidInputError(f"{field} {value[:128]!r} must be 1 to 128 characters of A-Z a-z 0-9 . _ : -")
     return value
+
+
+def video_text_from(value: str, field: str) -> str:
+    """One of a video's texts, named as in LONGEST."""
+    return text_from(value, LONGEST[field], field)
 
 
 def metadata_from(metadata: Mapping[str, str]) -> dict[str, str]:
