@@ -3,9 +3,10 @@
 import heapq
 import logging
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from services.common.errors import DataLossError, InvalidInputError, NotFoundError, PreconditionError
 from services.common.media import Scene, StoreStats, Vector, Video
@@ -50,12 +51,22 @@ class Catalog:
         """Store a video whole, in place of what was there under its id."""
         with self._writing:
             index = self._sound_index()
-            _check_space(index.contents, indexed.video.model, indexed.embeddings.shape[1])
             old = index.video(indexed.video.video_id)
-            following = index.with_video(indexed)
+            others = index.without(old.video_id) if old else index
+            _check_space(others.contents, indexed.video.model, indexed.embeddings.shape[1])
+            following = others.with_video(indexed)
             self._database.put(indexed, old.scene_count if old else 0, following.contents)
             self._index = following
         return Put(indexed.video, replaced=old is not None)
+
+    def update(self, video_id: str, changes: Mapping[str, Any]) -> Video:
+        """Change fields that say something of a video; what was found in it stays."""
+        with self._writing:
+            index = self._sound_index()
+            video = replace(_found(index, video_id), **changes)
+            self._database.update(video)
+            self._index = index.with_changed(video)
+        return video
 
     def delete(self, video_id: str) -> None:
         with self._writing:

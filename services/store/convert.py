@@ -1,6 +1,7 @@
 """The store's messages to and from its values."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from services.common import convert, vectors
 from services.common.errors import InvalidInputError
@@ -24,6 +25,19 @@ async def draft_from(requests: AsyncIterator[store_pb2.PutVideoRequest]) -> Draf
             raise InvalidInputError("after its first message PutVideo takes scenes only")
         draft.add(_scene_from(message.scene, draft.video.model))
     return draft
+
+
+def changes_from(request: store_pb2.UpdateVideoRequest) -> dict[str, Any]:
+    """The fields of the mask with their new values."""
+    parsers = {
+        "uri": lambda: convert.video_text_from(request.video.uri, "uri"),
+        "title": lambda: convert.video_text_from(request.video.title, "title"),
+        "metadata": lambda: convert.metadata_from(request.video.metadata),
+    }
+    paths = request.update_mask.paths
+    if not paths or not parsers.keys() >= set(paths):
+        raise InvalidInputError(f"update_mask is {list(paths)}; it must name some of {', '.join(parsers)}")
+    return {path: parsers[path]() for path in paths}
 
 
 def query_from(query: media_pb2.Embedding) -> Vector:

@@ -95,6 +95,11 @@ class Database:
                 batch.delete(EMBEDDINGS + keys.pack_scene(video_id, ordinal))
             batch.put(META + CONTENTS_KEY, records.encode_contents(contents))
 
+    def update(self, video: Video) -> None:
+        """Write the record of a video that is there."""
+        with self._batch(f"video {video.video_id!r} was not changed") as batch:
+            batch.put(VIDEOS + keys.pack_video(video.video_id), records.encode_video(video))
+
     def delete(self, video: Video, contents: Contents) -> None:
         with self._batch(f"video {video.video_id!r} was not deleted") as batch:
             batch.delete(VIDEOS + keys.pack_video(video.video_id))

@@ -44,6 +44,12 @@ class Index:
             rest = replace(rest, rows=Rows.empty(indexed.embeddings.shape[1]))
         return _extended(rest, [indexed])
 
+    def with_changed(self, video: Video) -> "Index":
+        """The next index: other things are said of a video that it holds."""
+        videos = list(self.videos)
+        videos[self.numbers[video.video_id]] = video
+        return replace(self, videos=videos)
+
     def without(self, video_id: str) -> "Index":
         """The next index: this one less one video."""
         number = self.numbers[video_id]

@@ -44,6 +44,13 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
         videos, more = await asyncio.to_thread(self._catalog.videos, after, limit)
         return convert.video_page_to(videos, more=more)
 
+    async def UpdateVideo(
+        self, request: store_pb2.UpdateVideoRequest, context: Context
+    ) -> store_pb2.UpdateVideoResponse:
+        video_id, changes = common.video_id_from(request.video.video_id), convert.changes_from(request)
+        video = await self._write(lambda: self._catalog.update(video_id, changes))
+        return store_pb2.UpdateVideoResponse(video=common.video_to(video))
+
     async def DeleteVideo(
         self, request: store_pb2.DeleteVideoRequest, context: Context
     ) -> store_pb2.DeleteVideoResponse:

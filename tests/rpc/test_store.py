@@ -4,6 +4,7 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from services.common import convert
 from services.common.clients.store import StoreClient
@@ -151,6 +152,26 @@ async def test_a_deleted_video_is_gone_at_once(client):
             await call
 
 
+async def test_only_the_named_fields_of_a_video_change(client):
+    stored = await client.put_video(video(metadata={"year": "2025"}), scenes(2))
+    other = replace(stored, uri="/elsewhere.mp4", title="Another", metadata={"kind": "cartoon"}, codec="none")
+    changed = await client.update_video(other, ["uri", "metadata"])
+    assert changed == replace(stored, uri="/elsewhere.mp4", metadata={"kind": "cartoon"})
+    assert await client.video("v") == changed
+
+
+async def test_a_video_that_is_not_there_cannot_be_changed(client):
+    with pytest.raises(NotFoundError, match="no video 'v'"):
+        await client.update_video(video(), ["title"])
+
+
+async def test_a_change_that_cannot_be_written_is_data_loss(client):
+    await client.put_video(video(), scenes(1))
+    with files_no_larger_than(1000), pytest.raises(DataLossError, match="not changed"):
+        await client.update_video(video(metadata={"key": "v" * 4000}), ["metadata"])
+    assert not (await client.video("v")).metadata
+
+
 async def test_stats_count_what_is_stored(client):
     await client.put_video(video("a"), scenes(2, sample_count=3))
     await client.put_video(video("b"), scenes(1, sample_count=4))
@@ -251,6 +272,9 @@ QUERY = convert.embedding_to(X, MODEL)
         ("ListScenes", store_pb2.ListScenesRequest(video_id="v", page_size=-1)),
         ("GetVideo", store_pb2.GetVideoRequest()),
         ("DeleteVideo", store_pb2.DeleteVideoRequest(video_id="a b")),
+        ("UpdateVideo", store_pb2.UpdateVideoRequest(video=HEADER.video)),
+        ("UpdateVideo", store_pb2.UpdateVideoRequest(video=HEADER.video, update_mask=FieldMask(paths=["codec"]))),
+        ("UpdateVideo", store_pb2.UpdateVideoRequest(update_mask=FieldMask(paths=["title"]))),
     ],
 )
 async def test_a_request_that_is_wrong_as_written_is_refused(stub, method, request_):

@@ -9,7 +9,7 @@ import pytest
 
 from services.common import vectors
 from services.common.errors import DataLossError, InvalidInputError, NotFoundError, PreconditionError, StartupError
-from services.common.media import SceneScoring
+from services.common.media import SceneScoring, VideoFilter
 from services.common.ranking import SceneRanking, VideoRanking
 from services.store.catalog import Catalog
 from tests.stores import MODEL, files_no_larger_than, indexed, scene, scenes, video
@@ -91,6 +91,27 @@ def test_another_model_is_refused_by_name_until_the_last_video_is_gone(tmp_path)
         catalog.delete("a")
         catalog.put(other)
         assert (catalog.stats().model, catalog.stats().dimension) == ("model-b", 16)
+
+
+def test_the_only_video_may_be_replaced_by_another_model(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        catalog.put(indexed(video(), scenes(2)))
+        catalog.put(indexed(video(model="model-b"), scenes(3, dimension=16)))
+        assert (catalog.stats().model, catalog.stats().scene_count) == ("model-b", 3)
+
+
+def test_a_change_of_what_is_said_of_a_video_survives_a_restart_and_leaves_its_scenes(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        fill(catalog)
+        _, *found = answers(catalog)
+        changed = catalog.update("a", {"title": "Another", "metadata": {"year": "2026"}})
+        assert catalog.video("a") == changed
+        by_year = replace(ALL, video_filter=VideoFilter(metadata={"year": "2026"}))
+        assert {hit.video_id for hit in catalog.find_scenes(query(), MODEL, by_year).hits} == {"a"}
+        before = answers(catalog)
+        assert before[1] == found[0]
+    with Catalog(tmp_path) as catalog:
+        assert answers(catalog) == before
 
 
 def test_a_vector_of_the_wrong_length_is_refused(tmp_path):

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from services.common import convert
 from services.common.clients.channel import Client, Page
 from services.common.media import Scene, StoreStats, Vector, Video
@@ -30,6 +32,13 @@ class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):
         request = store_pb2.ListVideosRequest(page_size=page_size, page_token=page_token)
         response = await self._call(self._stub.ListVideos, request)
         return Page(tuple(map(convert.video_from, response.videos)), response.next_page_token)
+
+    async def update_video(self, video: Video, fields: Sequence[str]) -> Video:
+        """Change fields ("uri", "title", "metadata") of the video of that id to those of `video`; return it as stored."""
+        mask = FieldMask(paths=fields)
+        request = store_pb2.UpdateVideoRequest(video=convert.video_to(video), update_mask=mask)
+        response = await self._call(self._stub.UpdateVideo, request)
+        return convert.video_from(response.video)
 
     async def delete_video(self, video_id: str) -> None:
         await self._call(self._stub.DeleteVideo, store_pb2.DeleteVideoRequest(video_id=video_id))
