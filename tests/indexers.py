@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,19 @@ from services.common.clients.indexer import IndexerClient
 from services.common.clients.store import StoreClient
 from services.common.jobs import IndexJob
 from services.common.media import Model
+from services.indexer.database import Database
+from services.indexer.digests import Digests
+from services.indexer.download import Downloads
 from services.indexer.jobs import Jobs
+from services.indexer.leases import Leases
+from services.indexer.limits import Limits
+from services.indexer.objects import Objects
 from services.indexer.pipeline import Pipeline
 from services.indexer.runner import Runner
 from services.indexer.servicer import IndexerServicer
-from services.indexer.sources import DownloadLimits, Sources
+from services.indexer.sources import LocalFiles, Sources
+from services.indexer.spool import Spool
+from services.indexer.uploads import Uploads
 from tests.servers import serving
 from tests.stores import store
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc, indexer_pb2_grpc
@@ -27,20 +36,30 @@ MODEL = Model("colors", "colors-1", 3, 64, 1, 0.0, "cpu", "float32")
 
 
 class ColorEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    """An image's embedding is the direction of its mean color. Clear `going` to make image calls wait."""
+    """An image's embedding is the direction of its mean color. Clear `going` to make image calls wait.
+
+    It clears itself once `pause_at` images are embedded.
+    """
 
     def __init__(self) -> None:
         self.fingerprint = MODEL.fingerprint
         self.going = asyncio.Event()
         self.going.set()
         self.asked = asyncio.Event()
+        self.image_count = 0
+        self.pause_at = -1
+        self.paused = asyncio.Event()
 
     async def GetModel(self, request, context):
-        return embedder_pb2.GetModelResponse(model=convert.model_to(MODEL))
+        return embedder_pb2.GetModelResponse(model=convert.model_to(replace(MODEL, fingerprint=self.fingerprint)))
 
     async def EmbedImages(self, request, context):
         self.asked.set()
         await self.going.wait()
+        self.image_count += len(request.images)
+        if 0 <= self.pause_at <= self.image_count:
+            self.going.clear()
+            self.paused.set()
         return embedder_pb2.EmbedImagesResponse(embeddings=[self._embed(image.raw) for image in request.images])
 
     def _embed(self, raw):
@@ -80,6 +99,8 @@ async def indexing(
     patience_s: float = 10.0,
     max_queued: int = 100,
     max_running: int = 1,
+    max_attempts: int = 1,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Indexing]:
     """Indexer, and store unless there is one, with data under `folder`; `folder / "videos"` may be indexed."""
     root = folder / "videos"
@@ -89,11 +110,14 @@ async def indexing(
             StoreClient(store_address) if store_address else store(folder / "store")
         )
         embedder = await stack.enter_async_context(EmbedderClient(embedder_address))
-        jobs = Jobs(folder / "indexer", max_queued)
-        stack.callback(jobs.close)
-        sources = Sources([root], [], folder / "downloads", DownloadLimits(10**6, 10.0))
-        runner = Runner(jobs, Pipeline(sources, embedder, videos, patience_s), max_running)
-        servicer = IndexerServicer(jobs, runner)
+        database = Database(folder / "indexer")
+        stack.callback(database.close)
+        jobs = Jobs(database, max_queued)
+        spool = Spool(folder / "indexer" / "spool", 10**7, 10**6)
+        sources = Sources(LocalFiles([root]), Downloads([], []), Objects([]), spool, Digests(database), 10.0)
+        pipeline = Pipeline(sources, embedder, videos, patience_s, limits or Limits())
+        runner = Runner(jobs, Leases(database, max_attempts), pipeline, max_running, timedelta(days=1))
+        servicer = IndexerServicer(jobs, runner, Uploads(spool, jobs, runner))
         add = indexer_pb2_grpc.add_IndexerServiceServicer_to_server
         address = await stack.enter_async_context(serving(IndexerClient.service, add, servicer))
         client = await stack.enter_async_context(IndexerClient(address))

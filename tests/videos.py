@@ -1,7 +1,7 @@
 """Synthetic videos whose cuts and frame times are known exactly."""
 
 import colorsys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -44,21 +44,27 @@ def write_video(
     first_pts: int = 0,
     gop: int = 12,
     bframes: int = 0,
+    pix_fmt: str = "yuv420p",
+    options: Mapping[str, str] | None = None,
+    container_options: Mapping[str, str] | None = None,
+    prepare: Callable[[Any], None] = lambda stream: None,
 ) -> SyntheticVideo:
     """Write a video of `scenes`, each a number of frames; the container follows from the file's name.
 
     Frame n is presented at `first_pts + n` ticks, or at `first_pts + pts[n]` for a variable frame rate; a tick is
     `time_base` seconds, else `1 / fps`. mp4, mov and ts keep these times exactly, mkv rounds them to milliseconds.
+    `options` are the encoder's, `container_options` the muxer's; `prepare` sees the stream before its first frame.
     """
     time_base = time_base or 1 / Fraction(fps)
     ticks = [first_pts + tick for tick in (pts or range(sum(scenes)))]
-    with av.open(path, "w") as container:
-        stream: Any = container.add_stream(codec, rate=Fraction(fps), options=_options(codec))
+    with av.open(path, "w", options=dict(container_options or {})) as container:
+        stream: Any = container.add_stream(codec, rate=Fraction(fps), options={**_options(codec), **(options or {})})
         stream.width, stream.height = size
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = pix_fmt
         stream.time_base = stream.codec_context.time_base = time_base
         stream.codec_context.gop_size = gop
         stream.codec_context.max_b_frames = bframes
+        prepare(stream)
         for tick, picture in zip(ticks, _pictures(scenes, size), strict=True):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = tick, time_base
@@ -123,4 +129,6 @@ def _pictures(scenes: Sequence[int], size: tuple[int, int]) -> Iterator[NDArray[
 
 
 def _options(codec: str) -> dict[str, str]:
-    return {"preset": "ultrafast", "crf": "18"} if codec == "libx264" else {"b": "2000000"}
+    if codec == "libx264":
+        return {"preset": "ultrafast", "crf": "18"}
+    return {} if codec == "ffv1" else {"b": "2000000"}

@@ -37,7 +37,18 @@ class IndexJob:
     video_id: str
     """Empty until known."""
     error: str
-    """Why it failed; empty otherwise."""
+    """Why it failed, or why its last attempt did; empty otherwise."""
     create_time: datetime
     update_time: datetime
-    end_time: datetime | None
+    end_time: datetime | None = None
+    attempt_count: int = 0
+    """Attempts begun since it was accepted or last restarted."""
+    next_attempt_time: datetime | None = None
+    """When the next attempt may begin, after one has failed."""
+    unchanged: bool = False
+    """Whether the video was in the store already, as asked for."""
+    decoded_ns: int = 0
+    duration_ns: int | None = None
+    """Length according to the container, once known."""
+    frame_count: int = 0
+    """Frames decoded by the present attempt."""

@@ -29,6 +29,10 @@ def nanoseconds(seconds: Fraction) -> int:
 class Detector(StrEnum):
     ADAPTIVE = "adaptive"
     CONTENT = "content"
+    THRESHOLD = "threshold"
+    HASH = "hash"
+    HISTOGRAM = "histogram"
+    TRANSNETV2 = "transnetv2"
 
 
 class SceneScoring(StrEnum):
@@ -55,7 +59,7 @@ class Detection:
     min_scene_ns: int = 600_000_000
     """A cut this soon after another does not count."""
     max_scene_ns: int = 30_000_000_000
-    """A scene that lasts this long is split."""
+    """A longer scene is split."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,33 +1,24 @@
 """One pass over a video: decode, find scenes, sample."""
 
 import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-import cv2
-import numpy as np
-from av import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
-
 from services.common.errors import InvalidInputError
-from services.common.media import Detection, Segment
-from services.indexer.frames import Frame, StreamInfo, open_film
-from services.indexer.sampling import Candidate, Picture, Sampler
+from services.common.media import NANOSECONDS, Detection, Segment
+from services.indexer.detectors import cut_detector
+from services.indexer.frames import Film, Frame, StreamInfo, open_film
+from services.indexer.limits import Limits
+from services.indexer.pictures import Pictures
+from services.indexer.sampling import Candidate, Sampler
 from services.indexer.scenes import SceneFinder
 
-DETECTION_WIDTH = 256
-"""Width of the frames that the detector sees: PySceneDetect's own default."""
-
-FAST = Interpolation.FAST_BILINEAR
-"""Looks at few of the pixels, as PySceneDetect's own shrinking does: enough to see a cut."""
-
-LONGEST = 4
-"""The longer side of a sampled picture, in shorter ones: wider than any screen is squeezed, to bound its size."""
-
 PROGRESS_INTERVAL_S = 0.5
+
+LEAD_NS = 3 * NANOSECONDS
+"""How long before the last known scene the analysis goes on: enough for a detector's history at usual frame rates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +27,9 @@ class Task:
     detection: Detection
     shorter_side: int
     """Pixels of the shorter side of the sampled pictures."""
+    limits: Limits = Limits()
+    resume: Segment | None = None
+    """The last scene that is known already; the first one to be told is that which starts where it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +44,8 @@ class Decoded:
 
     decoded_ns: int
     decode_errors: int
+    """But for those in scenes that are known already."""
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,67 +64,92 @@ class Analyzer:
 
     def __init__(self, task: Task) -> None:
         self._task = task
-        self._finder = SceneFinder(task.detection)
-        self._sampler = Sampler()
-        self._recent: deque[Frame] = deque(maxlen=self._finder.lag + 1)
-        self._shrink = VideoReformatter()
-        self._resize = VideoReformatter()
-        self._start_ns = 0
-        self._small_size: tuple[int, int] | None = None
-        """The same for all frames, should the film's change: the detector compares pixel by pixel."""
+        self._known_ns = task.resume.end_ns if task.resume else 0
+        self._start_ns = self._known_ns
+        self._sampler = Sampler(task.detection.min_scene_ns)
+        self._latest: Frame | None = None
+        self._reported_s = time.monotonic()
+        self._look_afresh()
 
     def events(self) -> Iterator[Event]:
-        """Analyze the file; InvalidInputError if there is no frame in it."""
-        with open_film(self._task.path) as film:
+        """Analyze the file; InvalidInputError if there is no frame in it, or more than the limits allow."""
+        with open_film(self._task.path, self._task.limits.frame_pixels) as film:
+            self._pictures = Pictures(self._task.shorter_side, film.pixel_aspect)
             yield film.info
-            reported_s = time.monotonic()
-            for frame in film.frames():
+            yield from self._skip(film)
+            count = known_errors = 0
+            for count, frame in enumerate(self._frames(film), start=1):
+                self._refuse_beyond_limits(frame, count)
                 yield from self._look(frame)
-                if time.monotonic() - reported_s >= PROGRESS_INTERVAL_S:
-                    reported_s = time.monotonic()
-                    yield Decoded(frame.end_ns, film.decode_errors)
-            if not self._recent:
+                if frame.offset_ns < self._known_ns:
+                    known_errors = film.decode_errors
+                if self._is_time_to_report():
+                    yield Decoded(frame.end_ns, film.decode_errors - known_errors, count)
+            if self._latest is None:
                 raise InvalidInputError(f"{self._task.path.name} has a video stream, but no frame of it can be decoded")
-            end_ns = self._recent[-1].end_ns
-            yield self._close(end_ns)
-            yield Decoded(end_ns, film.decode_errors)
+            yield from self._finish(self._latest)
+            yield Decoded(self._latest.end_ns, film.decode_errors - known_errors, count)
+
+    def _look_afresh(self) -> None:
+        self._detector = cut_detector(self._task.detection, self._start_ns)
+        self._finder = SceneFinder(self._detector, self._task.detection, self._start_ns)
+
+    def _is_time_to_report(self) -> bool:
+        if time.monotonic() - self._reported_s < PROGRESS_INTERVAL_S:
+            return False
+        self._reported_s = time.monotonic()
+        return True
+
+    def _skip(self, film: Film) -> Iterator[Decoded]:
+        """Pass over what is known, but for so much of it that the detector judges as before."""
+        if self._task.resume and self._detector.history is not None:
+            for _ in film.skip(self._task.resume.start_ns - LEAD_NS):
+                if self._is_time_to_report():  # reading alone may take minutes
+                    yield Decoded(0, 0, 0)
+
+    def _frames(self, film: Film) -> Iterator[Frame]:
+        """The frames to look at; from the film's first one on if those that are left of what is known are too few."""
+        missing = (self._detector.history or 0) if self._task.resume else 0
+        for frame in film.frames():
+            if frame.offset_ns < self._known_ns:
+                missing -= 1
+            elif missing > 0:  # frames are few and far between
+                break
+            yield frame
+        else:
+            return
+        self._look_afresh()
+        yield from film.frames()
+
+    def _refuse_beyond_limits(self, frame: Frame, count: int) -> None:
+        limits, name = self._task.limits, self._task.path.name
+        if count > limits.frames:
+            raise InvalidInputError(f"{name} has more than {limits.frames} frames; at most that many are decoded")
+        if frame.offset_ns > limits.duration_s * NANOSECONDS:
+            seconds = frame.offset_ns / NANOSECONDS
+            raise InvalidInputError(
+                f"{name} goes on for {seconds:g} s or more; at most {limits.duration_s:g} s are decoded"
+            )
 
     def _look(self, frame: Frame) -> Iterator[SampledScene]:
-        self._recent.append(frame)
-        if self._sampler.wants(frame.offset_ns):
-            self._sampler.offer(self._candidate(frame))
-        small = self._small(frame.picture)
-        for cut_ns in self._finder.starts(frame.offset_ns, small):
-            yield self._close(cut_ns)
-            first = next(recent for recent in self._recent if recent.offset_ns == cut_ns)
-            self._sampler.begin(self._candidate(first))
+        latest, self._latest = self._latest, frame
+        if latest and self._sampler.wants(latest.offset_ns, frame.offset_ns):
+            self._offer(latest)
+        for start_ns in self._finder.starts(frame.offset_ns, self._pictures.small(frame.picture)):
+            yield self._close(start_ns)
+        self._sampler.settle(self._finder.settled_ns)
+
+    def _finish(self, last: Frame) -> Iterator[SampledScene]:
+        self._offer(last)
+        for start_ns in self._finder.finish(last.end_ns):
+            yield self._close(start_ns)
+        if last.end_ns > self._start_ns:  # else the film ends where the analysis was to go on
+            yield self._close(last.end_ns)
+
+    def _offer(self, frame: Frame) -> None:
+        if frame.offset_ns >= self._start_ns:
+            self._sampler.offer(Candidate(frame.offset_ns, self._pictures.sample(frame.picture)))
 
     def _close(self, end_ns: int) -> SampledScene:
         start_ns, self._start_ns = self._start_ns, end_ns
         return SampledScene(Segment(start_ns, end_ns), self._sampler.close(start_ns, end_ns))
-
-    def _small(self, picture: VideoFrame) -> Picture:
-        """The frame as the detector sees it: BGR, (H, W, 3)."""
-        width, height = self._small_size = self._small_size or _small_size(picture)
-        # Most frames are YUV already: colors are converted when few pixels are left.
-        small = self._shrink.reformat(picture, width, height, "yuv420p", interpolation=FAST, threads=1)
-        bgr: Picture = cv2.cvtColor(_array(small), cv2.COLOR_YUV2BGR_I420)
-        return bgr
-
-    def _candidate(self, frame: Frame) -> Candidate:
-        picture = frame.picture
-        shorter = self._task.shorter_side
-        scale = shorter / min(picture.width, picture.height)
-        width, height = (min(round(side * scale), LONGEST * shorter) for side in (picture.width, picture.height))
-        resized = self._resize.reformat(picture, width, height, "rgb24", interpolation=Interpolation.AREA, threads=1)
-        return Candidate(frame.offset_ns, _array(resized))
-
-
-def _small_size(picture: VideoFrame) -> tuple[int, int]:
-    """Width and height that the detector sees, both even as colors at half the resolution want it."""
-    scale = min(1, DETECTION_WIDTH / picture.width)
-    return max(2, 2 * round(picture.width * scale / 2)), max(2, 2 * round(picture.height * scale / 2))
-
-
-def _array(picture: VideoFrame) -> Picture:
-    return picture.to_ndarray().astype(np.uint8, copy=False)

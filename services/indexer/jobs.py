@@ -1,40 +1,25 @@
-"""Jobs in SQL. What `add` has returned survives a crash of the service; all methods block on the disk."""
+"""Jobs as those see them who ask for them. What `add` has returned survives a crash; all methods block on the disk."""
 
-import fcntl
-import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, TextIO
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Row
 
-from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError, StartupError
+from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
 from services.common.jobs import IndexJob, JobStage, JobState
 from services.common.media import Detection, Detector
+from services.indexer import checkpoints
+from services.indexer.database import DIGESTS, JOBS, Database, now
 
-_METADATA = sql.MetaData()
+UPLOAD = "upload:"
+"""What the uri of an uploaded video begins with."""
 
-_JOBS = sql.Table(
-    "jobs",
-    _METADATA,
-    sql.Column("sequence", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("job_id", sql.String, nullable=False, unique=True),
-    sql.Column("request_id", sql.String, unique=True),
-    sql.Column("request", sql.JSON, nullable=False),
-    sql.Column("state", sql.String, nullable=False, index=True),
-    sql.Column("stage", sql.String, nullable=False),
-    sql.Column("progress_percent", sql.Integer, nullable=False),
-    sql.Column("scene_count", sql.Integer, nullable=False),
-    sql.Column("video_id", sql.String, nullable=False),
-    sql.Column("error", sql.String, nullable=False),
-    sql.Column("create_time", sql.DateTime, nullable=False),
-    sql.Column("update_time", sql.DateTime, nullable=False),
-    sql.Column("end_time", sql.DateTime),
-)
+AT_REST: Mapping[str, Any] = {"stage": JobStage.WAITING, "owner": None, "lease_end": None, "next_attempt_time": None}
+"""The columns of a job that nobody works on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,191 +30,139 @@ class IndexRequest:
     video_id: str
     """Empty means derived from the file's bytes."""
     title: str
-    """Empty means the file's name."""
+    """Empty means the title that the video has already, or else the file's name."""
     metadata: Mapping[str, str]
+    """Empty means those that the video has already."""
     detection: Detection
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    stage: JobStage
-    percent: int = 0
-    scene_count: int = 0
-    video_id: str = ""
+    force: bool = False
+    """Index the video even if it is in the store already, unchanged."""
 
 
 class Jobs:
-    def __init__(self, folder: Path, max_queued: int) -> None:
+    def __init__(self, database: Database, max_queued: int) -> None:
+        self._database = database
         self._max_queued = max_queued
-        self._lock = _locked(folder)
-        # One connection: transactions follow each other instead of failing on a locked database.
-        self._engine = sql.create_engine(f"sqlite:///{folder / 'jobs.sqlite'}", pool_size=1, max_overflow=0)
-        sql.event.listen(self._engine, "connect", _make_durable)
-        try:
-            _METADATA.create_all(self._engine)
-        except sql.exc.DatabaseError as error:
-            self.close()
-            reason = str(error).splitlines()[0]
-            raise StartupError(f"the jobs in data folder {folder} cannot be opened: {reason}") from None
-
-    def close(self) -> None:
-        self._engine.dispose()
-        self._lock.close()
 
     def of_request(self, request: IndexRequest, request_id: str) -> IndexJob | None:
         """The job that `request_id` has started; InvalidInputError if that was for another request."""
-        with self._engine.connect() as connection:
-            return _of_request(connection, _values(request), request_id)
+        with self._database.begin() as connection:
+            return _of_request(connection, request, request_id)
 
-    def add(self, request: IndexRequest, request_id: str) -> IndexJob:
+    def add(self, request: IndexRequest, request_id: str, job_id: str = "") -> IndexJob:
         """Queue a job, or return the one that `request_id` has started before."""
-        values = _values(request)
-        with self._engine.begin() as connection:
-            if known := _of_request(connection, values, request_id):
+        with self._database.begin() as connection:
+            if known := _of_request(connection, request, request_id):
                 return known
             self._refuse_when_full(connection)
-            now = _now()
-            job = {"job_id": uuid.uuid4().hex, "request_id": request_id or None, "request": values}
+            job_id = job_id or uuid.uuid4().hex
+            job = {"job_id": job_id, "request_id": request_id or None, "request": asdict(request)}
             nothing_yet = {"progress_percent": 0, "scene_count": 0, "video_id": request.video_id, "error": ""}
-            state = {"state": JobState.QUEUED, "stage": JobStage.WAITING, "create_time": now, "update_time": now}
-            connection.execute(_JOBS.insert().values(**job, **nothing_yet, **state))
-            return _required(connection, job["job_id"])
+            times = {"create_time": now(), "update_time": now()}
+            state = {"state": JobState.QUEUED, "stage": JobStage.WAITING}
+            connection.execute(JOBS.insert().values(**job, **nothing_yet, **state, **times))
+            return _required(connection, job_id)
+
+    def refuse_when_full(self) -> None:
+        """Raise OverloadedError if there is no place for one more job."""
+        with self._database.begin() as connection:
+            self._refuse_when_full(connection)
 
     def get(self, job_id: str) -> IndexJob:
-        with self._engine.connect() as connection:
+        with self._database.begin() as connection:
             return _required(connection, job_id)
 
     def page(self, size: int, before: int | None, states: Sequence[JobState]) -> tuple[list[IndexJob], int | None]:
         """Jobs from the newest on, or older than `before`; and the `before` of the next page, if there is one."""
-        query = _JOBS.select().order_by(_JOBS.c.sequence.desc()).limit(size + 1)
+        query = JOBS.select().order_by(JOBS.c.sequence.desc()).limit(size + 1)
         if before is not None:
-            query = query.where(_JOBS.c.sequence < before)
+            query = query.where(JOBS.c.sequence < before)
         if states:
-            query = query.where(_JOBS.c.state.in_(states))
-        with self._engine.connect() as connection:
+            query = query.where(JOBS.c.state.in_(states))
+        with self._database.begin() as connection:
             rows = connection.execute(query).all()
         more = len(rows) > size
         return [_job(row) for row in rows[:size]], rows[size - 1].sequence if more else None
 
-    def requeue_running(self) -> int:
-        """Queue again what was running when the service went down; returns how many."""
-        changes = {"state": JobState.QUEUED, "stage": JobStage.WAITING, "progress_percent": 0, "update_time": _now()}
-        with self._engine.begin() as connection:
-            update = _JOBS.update().where(_JOBS.c.state == JobState.RUNNING).values(**changes)
-            return connection.execute(update).rowcount
-
-    def claim(self) -> tuple[str, IndexRequest] | None:
-        """Set the oldest queued job running and return it."""
-        with self._engine.begin() as connection:
-            oldest = (
-                sql.select(sql.func.min(_JOBS.c.sequence)).where(_JOBS.c.state == JobState.QUEUED).scalar_subquery()
-            )
-            changes = {"state": JobState.RUNNING, "stage": JobStage.READING, "update_time": _now()}
-            claim = _JOBS.update().where(_JOBS.c.sequence == oldest).values(**changes).returning(_JOBS)
-            row = connection.execute(claim).first()
-            return (row.job_id, _request(row.request)) if row else None
-
-    def progress(self, job_id: str, progress: Progress) -> None:
-        changes = {"stage": progress.stage, "progress_percent": progress.percent, "scene_count": progress.scene_count}
-        if progress.video_id:
-            changes["video_id"] = progress.video_id
-        with self._engine.begin() as connection:
-            connection.execute(_JOBS.update().where(_JOBS.c.job_id == job_id).values(update_time=_now(), **changes))
-
-    def cancel_queued(self, job_id: str) -> IndexJob | None:
-        """End a job that has not started; None if it is running, PreconditionError if it has ended."""
-        with self._engine.begin() as connection:
+    def cancel_queued(self, job_id: str) -> IndexJob:
+        """End a job that is not being worked on; PreconditionError if it is, or has ended."""
+        with self._database.begin() as connection:
             job = _required(connection, job_id)
-            if job.state.ended:
-                raise PreconditionError(f"job {job_id} has ended already ({job.state})")
-            return None if job.state is JobState.RUNNING else _end(connection, job_id, JobState.CANCELLED, "")
+            if job.state is not JobState.QUEUED:
+                now_what = "has ended already" if job.state.ended else "is in the hands of another indexer"
+                raise PreconditionError(f"job {job_id} {now_what} ({job.state})")
+            connection.execute(JOBS.update().where(JOBS.c.job_id == job_id).values(ended(JobState.CANCELLED)))
+            checkpoints.drop(connection, job_id)
+            return _required(connection, job_id)
 
-    def end(self, job_id: str, state: JobState, error: str = "") -> None:
-        with self._engine.begin() as connection:
-            _end(connection, job_id, state, error)
+    def restart(self, job_id: str) -> IndexJob:
+        """Queue a job again that has failed or was cancelled, as if it had not been tried."""
+        with self._database.begin() as connection:
+            job = _required(connection, job_id)
+            if job.state not in (JobState.FAILED, JobState.CANCELLED):
+                raise PreconditionError(f"job {job_id} is {job.state}; only failed and cancelled ones can be restarted")
+            if job.state is JobState.CANCELLED and job.uri.startswith(UPLOAD):
+                raise PreconditionError(f"job {job_id} was cancelled, and its upload is gone; upload the video again")
+            self._refuse_when_full(connection)
+            untried = {"attempt_count": 0, "failure_count": 0, "crash_count": 0, "error": "", "end_time": None}
+            changes = {"state": JobState.QUEUED, "update_time": now(), **untried}
+            connection.execute(JOBS.update().where(JOBS.c.job_id == job_id).values(changes))
+            return _required(connection, job_id)
+
+    def prune(self, history: timedelta) -> list[str]:
+        """Forget jobs that ended longer ago, and digests unused for as long; returns the jobs' ids."""
+        with self._database.begin() as connection:
+            old = JOBS.delete().where(JOBS.c.end_time < now() - history).returning(JOBS.c.job_id)
+            forgotten = list(connection.execute(old).scalars())
+            checkpoints.drop_orphans(connection)
+            connection.execute(DIGESTS.delete().where(DIGESTS.c.use_time < now() - history))
+            return forgotten
+
+    def with_files(self) -> set[str]:
+        """Ids of the jobs whose uploads and downloads are still of use."""
+        to_do = JOBS.c.state.in_((JobState.QUEUED, JobState.RUNNING))
+        upload = JOBS.c.request["uri"].as_string().startswith(UPLOAD)
+        query = sql.select(JOBS.c.job_id).where(to_do | (JOBS.c.state == JobState.FAILED) & upload)
+        with self._database.begin() as connection:
+            return set(connection.execute(query).scalars())
 
     def _refuse_when_full(self, connection: Connection) -> None:
-        waiting = sql.select(sql.func.count()).select_from(_JOBS).where(_JOBS.c.state == JobState.QUEUED)
+        waiting = sql.select(sql.func.count()).select_from(JOBS).where(JOBS.c.state == JobState.QUEUED)
         if connection.execute(waiting).scalar_one() >= self._max_queued:
             raise OverloadedError(f"{self._max_queued} jobs are waiting already; retry when some have ended")
 
 
-def _locked(folder: Path) -> TextIO:
-    """The folder's lock file, held until it is closed; StartupError if another indexer holds it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "LOCK").open("w")
-    except OSError as error:
-        raise StartupError(f"data folder {folder} cannot be used: {error.strerror}") from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise StartupError(f"data folder {folder} is in use by another indexer; each needs its own") from None
-    return lock
+def ended(state: JobState, error: str = "") -> dict[str, Any]:
+    """The columns of a job that ends now."""
+    changes: dict[str, Any] = {"state": state, "error": error, "end_time": now(), "update_time": now(), **AT_REST}
+    return {**changes, "progress_percent": 100} if state is JobState.SUCCEEDED else changes
 
 
-def _make_durable(connection: Any, _record: Any) -> None:
-    """A commit is on the disk before it returns, and readers do not wait for writers (https://sqlite.org/wal.html)."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000"):
-        connection.execute(f"PRAGMA {pragma}")
+def request_from(values: dict[str, Any]) -> IndexRequest:
+    """A request as the database has it."""
+    detection = {**values["detection"], "detector": Detector(values["detection"]["detector"])}
+    return IndexRequest(**{**values, "detection": Detection(**detection)})
 
 
-def _values(request: IndexRequest) -> Any:
-    """A request as JSON keeps it."""
-    return json.loads(json.dumps(asdict(request)))
-
-
-def _of_request(connection: Connection, values: Any, request_id: str) -> IndexJob | None:
-    row = _row(connection, _JOBS.c.request_id == request_id) if request_id else None
-    if row and row.request != values:
+def _of_request(connection: Connection, request: IndexRequest, request_id: str) -> IndexJob | None:
+    row = _row(connection, JOBS.c.request_id == request_id) if request_id else None
+    if row and request_from(row.request) != request:
         raise InvalidInputError(f"request_id {request_id!r} was used for another request; choose a new one")
     return _job(row) if row else None
 
 
-def _end(connection: Connection, job_id: str, state: JobState, error: str) -> IndexJob:
-    changes: dict[str, Any] = {"state": state, "stage": JobStage.WAITING, "error": error}
-    if state is JobState.SUCCEEDED:
-        changes["progress_percent"] = 100
-    update = _JOBS.update().where(_JOBS.c.job_id == job_id)
-    connection.execute(update.values(update_time=_now(), end_time=_now(), **changes))
-    return _required(connection, job_id)
-
-
 def _required(connection: Connection, job_id: str) -> IndexJob:
-    row = _row(connection, _JOBS.c.job_id == job_id)
+    row = _row(connection, JOBS.c.job_id == job_id)
     if row is None:
         raise NotFoundError(f"no job {job_id!r}; ListIndexJobs has those that there are")
     return _job(row)
 
 
 def _row(connection: Connection, condition: sql.ColumnElement[bool]) -> Row[Any] | None:
-    return connection.execute(_JOBS.select().where(condition)).first()
+    return connection.execute(JOBS.select().where(condition)).first()
 
 
 def _job(row: Row[Any]) -> IndexJob:
-    return IndexJob(
-        job_id=row.job_id,
-        uri=row.request["uri"],
-        state=JobState(row.state),
-        stage=JobStage(row.stage),
-        progress_percent=row.progress_percent,
-        scene_count=row.scene_count,
-        video_id=row.video_id,
-        error=row.error,
-        create_time=row.create_time.replace(tzinfo=UTC),
-        update_time=row.update_time.replace(tzinfo=UTC),
-        end_time=row.end_time.replace(tzinfo=UTC) if row.end_time else None,
-    )
-
-
-def _request(values: dict[str, Any]) -> IndexRequest:
-    detection = values["detection"]
-    return IndexRequest(
-        **{**values, "detection": Detection(**{**detection, "detector": Detector(detection["detector"])})}
-    )
-
-
-def _now() -> datetime:
-    """UTC, without a zone, as the database keeps it."""
-    return datetime.now(UTC).replace(tzinfo=None)
+    values = {field.name: getattr(row, field.name, None) for field in fields(IndexJob)}
+    times = {name: value.replace(tzinfo=UTC) for name, value in values.items() if isinstance(value, datetime)}
+    kinds = {"uri": row.request["uri"], "state": JobState(row.state), "stage": JobStage(row.stage)}
+    return IndexJob(**{**values, **times, **kinds})

@@ -1,186 +1,123 @@
-"""From a source to a video in the store: analysis in a child process, embedding alongside, one put at the end."""
+"""From a source to a video in the store: is there anything to do, one pass over the video, one put at the end."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
-import numpy as np
-
-from services.common.errors import PreconditionError
+from services.common.errors import DataLossError, NotFoundError
 from services.common.jobs import JobStage
-from services.common.media import FrameEmbeddings, Matrix, Model, Sample, Scene, Segment, Video
+from services.common.media import Model, Scene, Video
 from services.common.retry import patiently
-from services.indexer.analysis import Decoded, Event, SampledScene, Task
-from services.indexer.child import analyze
-from services.indexer.frames import StreamInfo
-from services.indexer.jobs import IndexRequest, Progress
-from services.indexer.sampling import Picture
+from services.indexer.batches import Embedder
+from services.indexer.detectors import refuse_if_missing
+from services.indexer.jobs import IndexRequest
+from services.indexer.leases import Progress
+from services.indexer.limits import Limits
+from services.indexer.passes import Attempt, Pass
 from services.indexer.sources import SourceFile, Sources
-
-BATCH = 16
-"""Most pictures a call: where the bundled model's throughput levels off."""
-
-BATCH_BYTES = 8 << 20
-"""Enough for BATCH pictures of usual sizes; half of the message limit, which one more picture cannot reach."""
-
-BATCHES_IN_FLIGHT = 2
-"""One that the model works on and one that waits for it; more would only fill memory."""
 
 VIDEO_ID_LENGTH = 32
 """Hexadecimal digits of the file's digest that name a video: 128 bits, out of reach of accident and malice."""
 
-Report = Callable[[Progress], Awaitable[None]]
-
-
-class Embedder(Protocol):
-    async def model(self) -> Model: ...
-
-    async def embed_frames(self, frames: Sequence[Picture]) -> FrameEmbeddings: ...
+PUT_GRACE_S = 5.0
+"""How long a cancel waits for a put that is under way."""
 
 
 class Store(Protocol):
+    async def video(self, video_id: str) -> Video: ...
+
     async def put_video(self, video: Video, scenes: Sequence[Scene]) -> Video: ...
+
+    async def update_video(self, video: Video, fields: Sequence[str]) -> Video: ...
 
 
 class Pipeline:
-    def __init__(self, sources: Sources, embedder: Embedder, store: Store, patience_s: float) -> None:
+    def __init__(self, sources: Sources, embedder: Embedder, store: Store, patience_s: float, limits: Limits) -> None:
         self._sources = sources
         self._embedder = embedder
         self._store = store
         self._patience_s = patience_s
+        self._limits = limits
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By video id: of two jobs for one video, the second may find that there is nothing left to do."""
 
     def check(self, request: IndexRequest) -> None:
-        """Refuse a request that cannot succeed; see Sources.check."""
+        """Refuse a request that cannot succeed; see Sources.check and refuse_if_missing."""
+        refuse_if_missing(request.detection.detector)
         self._sources.check(request.uri)
 
-    async def run(self, request: IndexRequest, report: Report) -> None:
-        """Index one video; cancelled at any time before the put, it leaves nothing behind."""
-        await report(Progress(JobStage.READING))
-        async with self._sources.open(request.uri) as source:
+    def discard(self, job_id: str) -> None:
+        """Remove the files of a job that needs them no more."""
+        self._sources.discard(job_id)
+
+    def retain(self, job_ids: Collection[str]) -> None:
+        """Remove the files of all jobs but these."""
+        self._sources.retain(job_ids)
+
+    async def run(self, attempt: Attempt) -> None:
+        """Index one video; cancelled at any time before the put is through, it leaves the store as it was."""
+        request = attempt.request
+        await attempt.report(Progress(JobStage.READING))
+        async with self._sources.open(request.uri, attempt.job_id, fresh=request.force) as source:
             video_id = request.video_id or source.sha256[:VIDEO_ID_LENGTH]
-            model = await patiently(self._embedder.model, self._patience_s)
-            pass_ = _Pass(source, request, video_id, model)
-            try:
-                async with asyncio.TaskGroup() as tasks:
-                    embeddings = _Embeddings(self._embedder, model, self._patience_s, tasks)
-                    await pass_.follow(embeddings, report)
-            except BaseExceptionGroup as failures:
-                raise failures.exceptions[0] from None
-            await asyncio.to_thread(source.refuse_if_changed)
-        await report(pass_.progress(JobStage.STORING))
-        video, scenes = pass_.result(embeddings.matrix())
-        await patiently(lambda: self._store.put_video(video, scenes), self._patience_s)
+            async with self._turns.setdefault(video_id, asyncio.Lock()):
+                await self._index(attempt, source, video_id)
 
+    async def _index(self, attempt: Attempt, source: SourceFile, video_id: str) -> None:
+        request = attempt.request
+        model = await patiently(self._embedder.model, self._patience_s)
+        stored = None if request.force else await self._stored(video_id)
+        if stored and _is_same(stored, source, model, request):
+            await self._follow(stored, request)
+            await attempt.report(Progress(JobStage.STORING, 100, stored.scene_count, video_id, unchanged=True))
+            return
+        pass_ = Pass(attempt, source, video_id, model)
+        await pass_.run(self._embedder, self._limits, self._patience_s)
+        await asyncio.to_thread(source.refuse_if_changed)
+        await attempt.report(pass_.progress(JobStage.STORING))
+        video = await self._described(pass_.video(), source.name)
+        await patiently(lambda: self._put(video, pass_.scenes), self._patience_s)
 
-class _Embeddings:
-    """Embeds pictures in batches, several in flight, and keeps the results in the order of the pictures."""
-
-    def __init__(self, embedder: Embedder, model: Model, patience_s: float, tasks: asyncio.TaskGroup) -> None:
-        self._embedder = embedder
-        self._model = model
-        self._patience_s = patience_s
-        self._tasks = tasks
-        self._free = asyncio.Semaphore(BATCHES_IN_FLIGHT)
-        self._waiting: list[Picture] = []
-        self._batches: list[asyncio.Task[Matrix]] = []
-
-    async def add(self, pictures: Sequence[Picture]) -> None:
-        """Take pictures on; waits while enough batches are in flight, so that decoding cannot run ahead."""
-        for picture in pictures:
-            self._waiting.append(picture)
-            if len(self._waiting) == BATCH or sum(waiting.nbytes for waiting in self._waiting) >= BATCH_BYTES:
-                await self.flush()
-
-    async def flush(self) -> None:
-        """Send what is waiting for its batch to fill."""
-        batch, self._waiting = self._waiting, []
-        if batch:
-            await self._free.acquire()
-            self._batches.append(self._tasks.create_task(self._embed(batch)))
-
-    def matrix(self) -> Matrix:
-        """All embeddings, (pictures, D); for when the tasks have ended."""
-        return np.concatenate([batch.result() for batch in self._batches])
-
-    async def _embed(self, batch: list[Picture]) -> Matrix:
+    async def _stored(self, video_id: str) -> Video | None:
+        """The video as the store has it, if it can be read."""
         try:
-            result = await patiently(lambda: self._embedder.embed_frames(batch), self._patience_s)
-        finally:
-            self._free.release()
-        if result.model != self._model.fingerprint:
-            raise PreconditionError("the embedder changed its model while the video was indexed; index it again")
-        return result.matrix
+            return await patiently(lambda: self._store.video(video_id), self._patience_s)
+        except (NotFoundError, DataLossError):
+            return None
+
+    async def _follow(self, stored: Video, request: IndexRequest) -> None:
+        """Let an unchanged video have the uri, and the title and metadata if there are any, of the request."""
+        wanted: dict[str, Any] = {"uri": request.uri, "title": request.title, "metadata": request.metadata}
+        changes = {field: value for field, value in wanted.items() if value and value != getattr(stored, field)}
+        if changes:
+            video = replace(stored, **changes)
+            await patiently(lambda: self._store.update_video(video, tuple(changes)), self._patience_s)
+
+    async def _described(self, video: Video, name: str) -> Video:
+        """The video with a title and metadata: those asked for, or else those that it has in the store."""
+        if video.title and video.metadata:
+            return video
+        stored = await self._stored(video.video_id)
+        title = video.title or (stored and stored.title) or name
+        return replace(video, title=title, metadata=video.metadata or (stored.metadata if stored else {}))
+
+    async def _put(self, video: Video, scenes: Sequence[Scene]) -> None:
+        """Put a video. A cancel waits a moment for what becomes of it, and is forgotten if the put has succeeded."""
+        putting = asyncio.ensure_future(self._store.put_video(video, scenes))
+        try:
+            await asyncio.shield(putting)
+        except asyncio.CancelledError:
+            with suppress(asyncio.CancelledError):  # the service stops, and waits no longer
+                await asyncio.wait({putting}, timeout=PUT_GRACE_S)
+            if not putting.done() or putting.exception():
+                putting.cancel()
+                raise
 
 
-@dataclass(frozen=True, slots=True)
-class _FoundScene:
-    segment: Segment
-    offsets_ns: tuple[int, ...]
-
-
-class _Pass:
-    """What one pass over a video has brought together so far."""
-
-    def __init__(self, source: SourceFile, request: IndexRequest, video_id: str, model: Model) -> None:
-        self._source = source
-        self._request = request
-        self._video_id = video_id
-        self._model = model
-        self._info: StreamInfo | None = None
-        self._decoded = Decoded(0, 0)
-        self._scenes: list[_FoundScene] = []
-
-    async def follow(self, embeddings: _Embeddings, report: Report) -> None:
-        """Take the events of the analysis as they come."""
-        task = Task(self._source.path, self._request.detection, self._model.image_size)
-        async with analyze(task) as events:
-            async for event in events:
-                await self._take(event, embeddings)
-                if isinstance(event, Decoded):
-                    await report(self.progress(JobStage.INDEXING))
-        await embeddings.flush()
-
-    async def _take(self, event: Event, embeddings: _Embeddings) -> None:
-        match event:
-            case StreamInfo():
-                self._info = event
-            case Decoded():
-                self._decoded = event
-            case SampledScene(segment, samples):
-                self._scenes.append(_FoundScene(segment, tuple(sample.offset_ns for sample in samples)))
-                await embeddings.add([sample.picture for sample in samples])
-
-    def progress(self, stage: JobStage) -> Progress:
-        duration_ns = (self._info and self._info.duration_ns) or 0
-        percent = min(99, 100 * self._decoded.decoded_ns // duration_ns) if duration_ns else 0
-        return Progress(stage, percent, len(self._scenes), self._video_id)
-
-    def result(self, matrix: Matrix) -> tuple[Video, list[Scene]]:
-        """The video and its scenes; the rows of `matrix` are the samples of all scenes, in order."""
-        rows = iter(matrix)
-        scenes = [
-            Scene(ordinal, scene.segment, tuple(Sample(offset_ns, next(rows)) for offset_ns in scene.offsets_ns))
-            for ordinal, scene in enumerate(self._scenes)
-        ]
-        return self._video(), scenes
-
-    def _video(self) -> Video:
-        info = self._info or StreamInfo(0, 0, "", None, None)
-        return Video(
-            video_id=self._video_id,
-            uri=self._request.uri,
-            title=self._request.title or self._source.name,
-            content_sha256=self._source.sha256,
-            model=self._model.fingerprint,
-            decoded_ns=self._decoded.decoded_ns,
-            duration_ns=info.duration_ns,
-            decode_errors=self._decoded.decode_errors,
-            width=info.width,
-            height=info.height,
-            codec=info.codec,
-            frame_rate=info.frame_rate,
-            detection=self._request.detection,
-            metadata=self._request.metadata,
-            scene_count=len(self._scenes),
-        )
+def _is_same(stored: Video, source: SourceFile, model: Model, request: IndexRequest) -> bool:
+    """Whether indexing would make the same scenes and embeddings again."""
+    made_from = (stored.content_sha256, stored.model, stored.detection)
+    return made_from == (source.sha256, model.fingerprint, request.detection)

@@ -1,21 +1,21 @@
 """Which frames stand for a scene: a few, evenly in time, away from the cuts."""
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
-"""A frame of 8 bits a color, (H, W, 3); RGB at the size that the model asks for, where nothing else is said."""
+from services.indexer.pictures import Picture
 
 SAMPLES_PER_SCENE = 3
 """As the method this project grew from."""
 
 MAX_CANDIDATES = 16
-"""Pictures kept while a scene's end is unknown. With half as many, the least after thinning, a sample is off its ideal
-time by 1/16 of the scene at most."""
+"""Pictures kept of a scene whose end is unknown, but for its latest part. With half as many, the least after thinning,
+a sample is off its ideal time by 1/16 of the scene at most."""
 
-FIRST_SPACING_NS = 250_000_000
+SPACING_NS = 500_000_000
+"""Of candidates: less where scenes may be that short, more where all are long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,33 +25,44 @@ class Candidate:
 
 
 class Sampler:
-    """Keeps a bounded number of candidates, evenly in time, however long the scene turns out to be."""
+    """Keeps a bounded number of candidates, evenly in time, however long the scene turns out to be.
 
-    def __init__(self) -> None:
-        self._candidates: list[Candidate] = []
-        self._spacing_ns = FIRST_SPACING_NS
+    Candidates are the frames shown at whole multiples of a time that no scene is shorter than: so each scene has one.
+    They are thinned out only where no other scene can begin. Which frames are chosen depends on none before the scene.
+    """
 
-    def wants(self, offset_ns: int) -> bool:
-        """Whether the frame at this offset should be offered as a candidate."""
-        return not self._candidates or offset_ns - self._candidates[-1].offset_ns >= self._spacing_ns
+    def __init__(self, min_scene_ns: int) -> None:
+        self._grid_ns = min(min_scene_ns // 2, max(SPACING_NS, min_scene_ns // MAX_CANDIDATES))
+        self._kept: list[Candidate] = []
+        self._spacing_ns = SPACING_NS
+        self._fresh: deque[Candidate] = deque()
+
+    def wants(self, offset_ns: int, next_ns: int) -> bool:
+        """Whether to offer the frame that is shown from one offset to the other; the film's last one is, always."""
+        return not self._grid_ns or (offset_ns - 1) // self._grid_ns < (next_ns - 1) // self._grid_ns
 
     def offer(self, candidate: Candidate) -> None:
-        self._candidates.append(candidate)
-        if len(self._candidates) > MAX_CANDIDATES:
-            self._candidates = self._candidates[::2]
-            self._spacing_ns *= 2
+        self._fresh.append(candidate)
+
+    def settle(self, settled_ns: int) -> None:
+        """Thin out the candidates before this offset: no other scene will begin there."""
+        while self._fresh and self._fresh[0].offset_ns < settled_ns:
+            self._keep(self._fresh.popleft())
 
     def close(self, start_ns: int, end_ns: int) -> tuple[Candidate, ...]:
         """The samples of the scene that ends; candidates behind its end stay for the next one."""
-        inside = [candidate for candidate in self._candidates if candidate.offset_ns < end_ns]
-        self._candidates = self._candidates[len(inside) :]
-        self._spacing_ns = FIRST_SPACING_NS
+        inside, self._kept, self._spacing_ns = self._kept, [], SPACING_NS
+        while self._fresh and self._fresh[0].offset_ns < end_ns:
+            inside.append(self._fresh.popleft())
         return choose(inside, start_ns, end_ns)
 
-    def begin(self, first: Candidate) -> None:
-        """Start a scene with its first frame as a candidate, so that the shortest scene has one."""
-        if not self._candidates or self._candidates[0].offset_ns > first.offset_ns:
-            self._candidates.insert(0, first)
+    def _keep(self, candidate: Candidate) -> None:
+        if self._kept and candidate.offset_ns - self._kept[-1].offset_ns < self._spacing_ns:
+            return
+        self._kept.append(candidate)
+        if len(self._kept) > MAX_CANDIDATES:
+            self._kept = self._kept[::2]
+            self._spacing_ns *= 2
 
 
 def choose(candidates: list[Candidate], start_ns: int, end_ns: int) -> tuple[Candidate, ...]:

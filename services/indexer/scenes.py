@@ -1,66 +1,75 @@
-"""Where scenes begin and end, decided frame by frame."""
+"""Where scenes begin and end: at the cuts that a detector sees, neither too early nor too late."""
 
+from collections import deque
 from collections.abc import Iterator
-from fractions import Fraction
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from scenedetect import AdaptiveDetector, ContentDetector, FrameTimecode
-from scenedetect.common import Timecode
-from scenedetect.detector import FlashFilter
-
-from services.common.media import NANOSECONDS, Detection, Detector
-
-TICK = Fraction(1, NANOSECONDS)
-NOMINAL_RATE = Fraction(25)
-"""PySceneDetect wants a frame rate with each time; with times given exactly and lengths in seconds it plays no part."""
-
-ADAPTIVE_THRESHOLD, CONTENT_THRESHOLD = 3.0, 27.0
-"""PySceneDetect's defaults."""
-
-
-class CutDetector(Protocol):
-    """The part of PySceneDetect's SceneDetector that is used."""
-
-    @property
-    def event_buffer_length(self) -> int: ...
-
-    def process_frame(self, timecode: FrameTimecode, frame_img: NDArray[np.uint8]) -> list[FrameTimecode]: ...
+from services.common.media import Detection
+from services.indexer.detectors import CutDetector
+from services.indexer.pictures import Picture
 
 
 class SceneFinder:
-    """Finds the instants at which scenes begin: cuts seen by the detector, and splits of scenes that grow too long."""
+    """Tells the offsets at which scenes begin.
 
-    def __init__(self, detection: Detection) -> None:
-        self._detector = _detector(detection)
-        self._max_scene_ns = detection.max_scene_ns
-        self._scene_start_ns = 0
+    A cut within the minimum of the scene's start does not count. A scene that would exceed the maximum is split that
+    minimum before it, so that a cut soon after leaves no scene too short; only frames further apart than that make a
+    longer one. The last scene may be short. What becomes of a frame is settled when it is as many frames old as the
+    detector's lag, for then all cuts up to it are known.
+    """
+
+    def __init__(self, detector: CutDetector, detection: Detection, start_ns: int = 0) -> None:
+        """`start_ns`: where the first scene begins; frames from before it may come, for the detector's sake."""
+        self._detector = detector
+        self._min_ns = max(1, detection.min_scene_ns)
+        self._max_ns = detection.max_scene_ns
+        self._latest_split_ns = detection.max_scene_ns - detection.min_scene_ns
+        self._start_ns = start_ns
+        self._unsettled: deque[int] = deque()
+        self._cuts: set[int] = set()
+        self._splits: deque[int] = deque()
+        """Where the scene might be split: best at the first, the last frame that is not too late, if there is one."""
 
     @property
-    def lag(self) -> int:
-        """How many frames after a scene's first one the detector may need to see it."""
-        return self._detector.event_buffer_length
+    def settled_ns(self) -> int:
+        """No scene will be told that begins before."""
+        return self._splits[0] if self._splits else self._start_ns
 
-    def starts(self, offset_ns: int, small_bgr: NDArray[np.uint8]) -> Iterator[int]:
-        """Offsets, known with this frame and in order of time, at which a new scene begins."""
-        cuts = self._detector.process_frame(FrameTimecode(Timecode(offset_ns, TICK), NOMINAL_RATE), small_bgr)
-        for cut_ns in [cut.pts for cut in cuts]:
-            if cut_ns > self._scene_start_ns:
-                self._scene_start_ns = cut_ns
-                yield cut_ns
-        if offset_ns - self._scene_start_ns >= self._max_scene_ns:
-            self._scene_start_ns = offset_ns
-            yield offset_ns
+    def starts(self, offset_ns: int, small_bgr: Picture) -> Iterator[int]:
+        """Offsets, known with this frame and in order of time, of frames at which a new scene begins."""
+        self._cuts.update(self._detector.starts(offset_ns, small_bgr))
+        self._unsettled.append(offset_ns)
+        if len(self._unsettled) > self._detector.lag:
+            yield from self._settle(self._unsettled.popleft())
 
+    def finish(self, end_ns: int) -> Iterator[int]:
+        """Those that are known only when no more frames come; the last one is shown until `end_ns`."""
+        self._cuts.update(self._detector.finish())
+        for offset_ns in self._unsettled:
+            yield from self._settle(offset_ns)
+        yield from self._split_before(end_ns)
 
-def _detector(detection: Detection) -> CutDetector:
-    min_scene_s = detection.min_scene_ns / NANOSECONDS
-    chosen: CutDetector
-    if detection.detector is Detector.ADAPTIVE:
-        chosen = AdaptiveDetector(detection.threshold or ADAPTIVE_THRESHOLD, min_scene_len=min_scene_s)
-    else:
-        # SUPPRESS reports a cut with its frame; the default, MERGE, may report it a whole min_scene_len later.
-        mode = FlashFilter.Mode.SUPPRESS
-        chosen = ContentDetector(detection.threshold or CONTENT_THRESHOLD, min_scene_len=min_scene_s, filter_mode=mode)
-    return chosen
+    def _settle(self, offset_ns: int) -> Iterator[int]:
+        yield from self._split_before(offset_ns)
+        length_ns = offset_ns - self._start_ns
+        cut = offset_ns in self._cuts
+        self._cuts.discard(offset_ns)
+        if length_ns > self._max_ns or (cut and length_ns >= self._min_ns):
+            yield self._begin(offset_ns)
+        elif length_ns >= self._min_ns:
+            self._splits.append(offset_ns)
+            self._drop_early_splits()
+
+    def _split_before(self, offset_ns: int) -> Iterator[int]:
+        """Split the scene as long as it is too long for one that ends here."""
+        while offset_ns - self._start_ns > self._max_ns and self._splits:
+            yield self._begin(self._splits[0])
+
+    def _begin(self, start_ns: int) -> int:
+        self._start_ns = start_ns
+        self._splits = deque(split for split in self._splits if split - start_ns >= self._min_ns)
+        self._drop_early_splits()
+        return start_ns
+
+    def _drop_early_splits(self) -> None:
+        while len(self._splits) > 1 and self._splits[1] - self._start_ns <= self._latest_split_ns:
+            self._splits.popleft()

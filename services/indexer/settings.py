@@ -1,5 +1,6 @@
 """What the indexer can be told by its environment."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +16,19 @@ class IndexerSettings(PeerSettings):
     listen: str = f"127.0.0.1:{INDEXER_PORT}"
     """Address and port to serve on. Port 0 takes any free one."""
     data_folder: Path = Path("data/indexer")
-    """Folder of the job database and of downloads under way. Created if missing."""
+    """Folder of the job database, and of downloads and uploads. Created if missing."""
     video_roots: Annotated[tuple[Path, ...], NoDecode] = ()
     """Folders whose files may be indexed, joined by `:`. Empty means no local files."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     """Hosts that videos may be downloaded from, joined by `,`. Empty means no downloads."""
-    max_download_bytes: int = Field(20 << 30, gt=0)
-    """Largest download."""
+    private_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    """Private networks that allowed hosts may be in, such as `10.0.0.0/8`, joined by `,`. Empty means none."""
+    object_prefixes: Annotated[tuple[str, ...], NoDecode] = ()
+    """Where objects may be indexed, such as `s3://bucket/folder/`, joined by `,`. Empty means none."""
+    max_video_bytes: int = Field(20 << 30, gt=0)
+    """Largest download or upload."""
+    max_spool_bytes: int = Field(100 << 30, gt=0)
+    """Room for downloads and uploads, in all. What finds none is told to come again, or tried again."""
     max_download_s: float = Field(3600.0, gt=0)
     """Longest download in seconds."""
     max_running_jobs: int = Field(1, ge=1)
@@ -29,14 +36,28 @@ class IndexerSettings(PeerSettings):
     max_queued_jobs: int = Field(100_000, ge=1)
     """Jobs waiting; more are refused with RESOURCE_EXHAUSTED."""
     patience_s: float = Field(300.0, ge=0)
-    """Seconds that a job waits for an embedder or store that is away before it fails."""
+    """Seconds that a job waits for an embedder or store that is away before its attempt fails."""
+    max_attempts: int = Field(5, ge=1)
+    """Attempts, minutes apart in the end, that may fail for want of a peer, a download or room before a job does."""
+    history_days: float = Field(30.0, gt=0)
+    """Days that jobs are remembered once they have ended."""
+    max_decode_memory_bytes: int = Field(4 << 30, ge=512 << 20)
+    """Memory that the decoder of one video may take. On two cores, 8K of 10 bits takes 1.6 GB; more on more."""
+    max_silence_s: float = Field(120.0, gt=0)
+    """Seconds without a decoded frame after which a decoder is taken to hang."""
+    max_frame_pixels: int = Field(50_000_000, gt=0)
+    """Pixels of the largest frame that is decoded. The default is half as much again as 8K."""
+    max_frames: int = Field(10_000_000, gt=0)
+    """Frames of the longest video."""
+    max_video_duration_s: float = Field(86_400.0, gt=0)
+    """Seconds of the longest video."""
 
     @field_validator("video_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: object) -> object:
         return [part for part in value.split(":") if part] if isinstance(value, str) else value
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "private_networks", "object_prefixes", mode="before")
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -1,33 +1,23 @@
-"""Where videos come from: files under allowed roots, and http(s) URLs on allowed hosts."""
+"""Where videos come from: files under allowed roots, http(s) URLs, objects of stores, and uploads."""
 
 import asyncio
 import hashlib
 import os
-import shutil
-import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-import httpx
+from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
+from services.indexer.jobs import UPLOAD
+from services.indexer.spool import Part, Spool
 
-from services.common.errors import InvalidInputError, NotFoundError, PreconditionError, StartupError, UnavailableError
-
-CONNECT_TIMEOUT_S = 10.0
-READ_TIMEOUT_S = 30.0
-MAX_REDIRECTS = 5
 PART_BYTES = 16 << 20
 
 MAX_NAME_LENGTH = 255
 """As of a file: a name becomes the title of a video that has no other, and a URL may be longer than titles may."""
-
-
-@dataclass(frozen=True, slots=True)
-class DownloadLimits:
-    max_bytes: int
-    max_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,46 +37,31 @@ class SourceFile:
             raise PreconditionError(f"{self.name} changed while it was indexed; index it again once it is complete")
 
 
-class Sources:
-    def __init__(
-        self, roots: Sequence[Path], hosts: Sequence[str], download_folder: Path, limits: DownloadLimits
-    ) -> None:
+class Digests(Protocol):
+    """Digests of files that have been read before, while their stamps are the same. May block on the disk."""
+
+    def known(self, path: str, stamp: tuple[int, int]) -> str | None: ...
+
+    def remember(self, path: str, stamp: tuple[int, int], sha256: str) -> None: ...
+
+
+class Fetcher(Protocol):
+    """A way to what lies elsewhere."""
+
+    def check(self, uri: str) -> object:
+        """Refuse what can be seen to be wrong without asking for it."""
+
+    async def fetch(self, uri: str, part: Part) -> None:
+        """Bring the part to its end."""
+
+
+class LocalFiles:
+    def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = [root.resolve() for root in roots]
-        self._hosts = {host.lower() for host in hosts}
-        try:
-            shutil.rmtree(download_folder, ignore_errors=True)  # what a crash has left there
-            download_folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StartupError(f"the download folder {download_folder} cannot be made: {error.strerror}") from None
-        self._download_folder = download_folder
-        self._limits = limits
 
-    def check(self, uri: str) -> None:
-        """Refuse what can be seen to be wrong without reading it."""
-        if _is_url(uri):
-            self._check_host(uri)
-        else:
-            with _readable(uri):
-                self._local(uri)
-
-    @asynccontextmanager
-    async def open(self, uri: str) -> AsyncIterator[SourceFile]:
-        """The file at hand with its digest; a download is gone again afterwards."""
-        if not _is_url(uri):
-            with _readable(uri):
-                path = await asyncio.to_thread(self._local, uri)
-                source = await _source_file(path, path.name)
-            yield source
-            return
-        with tempfile.TemporaryDirectory(dir=self._download_folder) as folder:
-            path = Path(folder) / "video"
-            await self._download(uri, path)
-            name = (Path(unquote(urlsplit(uri).path)).name or urlsplit(uri).netloc)[:MAX_NAME_LENGTH]
-            yield await _source_file(path, name)
-
-    def _local(self, uri: str) -> Path:
-        if not uri.startswith("/") or "\0" in uri:
-            raise InvalidInputError(f"uri {uri!r} must be an absolute path or an http(s) URL")
+    def find(self, uri: str) -> Path:
+        if "\0" in uri:
+            raise InvalidInputError(f"uri {uri!r} has a NUL in it")
         path = Path(os.path.realpath(uri))  # symbolic links are followed before the roots are compared
         if not any(path.is_relative_to(root) for root in self._roots):
             allowed = ", ".join(map(str, self._roots)) or "none"
@@ -97,45 +72,85 @@ class Sources:
             raise NotFoundError(f"the indexer finds no file {uri}")
         return path
 
-    def _check_host(self, url: str) -> None:
-        try:
-            host = (urlsplit(url).hostname or "").lower()
-        except ValueError as error:
-            raise InvalidInputError(f"{url} is not a URL: {error}") from None
-        if host not in self._hosts:
-            allowed = ", ".join(sorted(self._hosts)) or "none"
-            raise InvalidInputError(f"host {host!r} is not one of the indexer's allowed hosts ({allowed})")
 
-    async def _download(self, url: str, path: Path) -> None:
-        timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+@dataclass(frozen=True, slots=True)
+class Sources:
+    files: LocalFiles
+    downloads: Fetcher
+    objects: Fetcher
+    spool: Spool
+    digests: Digests
+    max_download_s: float
+
+    def check(self, uri: str) -> None:
+        """Refuse what can be seen to be wrong without reading it."""
+        if uri.startswith(UPLOAD):
+            raise InvalidInputError(f"uri {uri!r}: send a video with UploadVideo")
+        if uri.startswith("/"):
+            with _readable(uri):
+                self.files.find(uri)
+        else:
+            self._fetcher(uri).check(uri)
+
+    @asynccontextmanager
+    async def open(self, uri: str, job_id: str, *, fresh: bool) -> AsyncIterator[SourceFile]:
+        """The file at hand with its digest, which is computed even if it is known when it has to be `fresh`.
+
+        What is fetched for a job is kept until it is discarded; a fetch that broke off goes on.
+        """
+        with _readable(uri):
+            path = await self._at_hand(uri, job_id)
+            name = path.name if uri.startswith("/") else _name(uri)
+            source = await self._source_file(path, name, fresh=fresh)
+        yield source
+
+    def discard(self, job_id: str) -> None:
+        """Remove what is kept on disk for a job."""
+        self.spool.discard(job_id)
+
+    def retain(self, job_ids: Collection[str]) -> None:
+        """Remove what an earlier run of the service has left on disk for other jobs than these."""
+        self.spool.retain(job_ids)
+
+    def _fetcher(self, uri: str) -> Fetcher:
+        return self.downloads if uri.startswith(("http://", "https://")) else self.objects
+
+    async def _at_hand(self, uri: str, job_id: str) -> Path:
+        if uri.startswith("/"):
+            return await asyncio.to_thread(self.files.find, uri)
+        path = self.spool.video(job_id)
+        if not path.exists():
+            if uri.startswith(UPLOAD):
+                raise PreconditionError(f"the bytes of {uri} are gone; upload them again")
+            await self._fetch(uri, job_id)
+        return path
+
+    async def _fetch(self, uri: str, job_id: str) -> None:
+        part, fetcher = await asyncio.to_thread(Part, self.spool, job_id), self._fetcher(uri)
         try:
-            async with asyncio.timeout(self._limits.max_s), httpx.AsyncClient(timeout=timeout, trust_env=False) as http:
-                for _ in range(MAX_REDIRECTS + 1):
-                    self._check_host(url)
-                    async with http.stream("GET", url) as response:
-                        if response.next_request is None:
-                            _refuse_failure(response)
-                            await self._save(response, path)
-                            return
-                        url = str(response.next_request.url)
-                raise InvalidInputError(f"{url} redirects more than {MAX_REDIRECTS} times")
+            async with asyncio.timeout(self.max_download_s):
+                await asyncio.to_thread(fetcher.check, uri)
+                await fetcher.fetch(uri, part)
         except TimeoutError:
             raise InvalidInputError(
-                f"{url} took longer to download than the {self._limits.max_s:g} s that the indexer allows"
+                f"{uri} took longer to download than the {self.max_download_s:g} s that the indexer allows"
             ) from None
-        except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise UnavailableError(f"{url} cannot be downloaded: {error or type(error).__name__}") from None
+        except OverloadedError:
+            await asyncio.to_thread(self.discard, job_id)  # jobs that all hold on to their parts would wait for ever
+            raise
+        await asyncio.to_thread(part.finish)
 
-    async def _save(self, response: httpx.Response, path: Path) -> None:
-        size = 0
-        with path.open("wb") as file:
-            async for chunk in response.aiter_bytes(1 << 20):
-                size += len(chunk)
-                if size > self._limits.max_bytes:
-                    raise InvalidInputError(
-                        f"{response.url} is larger than the {self._limits.max_bytes} bytes that the indexer allows"
-                    )
-                await asyncio.to_thread(file.write, chunk)
+    async def _source_file(self, path: Path, name: str, *, fresh: bool) -> SourceFile:
+        stamp = _stamp(path)
+        if not stamp[0]:
+            raise InvalidInputError(f"{name} is empty")
+        known = None if fresh else await asyncio.to_thread(self.digests.known, str(path), stamp)
+        if known:
+            return SourceFile(path, name, known, stamp)
+        sha256 = await _digest(path)
+        if _stamp(path) == stamp:
+            await asyncio.to_thread(self.digests.remember, str(path), stamp, sha256)
+        return SourceFile(path, name, sha256, stamp)
 
 
 @contextmanager
@@ -147,30 +162,20 @@ def _readable(uri: str) -> Iterator[None]:
         raise InvalidInputError(f"{uri[:200]} cannot be read by the indexer: {error.strerror}") from None
 
 
-def _refuse_failure(response: httpx.Response) -> None:
-    status = f"{response.url} answered {response.status_code} {response.reason_phrase}"
-    if response.status_code in (404, 410):
-        raise NotFoundError(status)
-    if response.status_code in (408, 429) or response.is_server_error:
-        raise UnavailableError(status)
-    if not response.is_success:
-        raise InvalidInputError(status)
+def _name(uri: str) -> str:
+    if uri.startswith(UPLOAD):
+        return uri.removeprefix(UPLOAD)
+    parts = urlsplit(uri)
+    return (Path(unquote(parts.path)).name or parts.netloc)[:MAX_NAME_LENGTH]
 
 
-def _is_url(uri: str) -> bool:
-    return uri.startswith(("http://", "https://"))
-
-
-async def _source_file(path: Path, name: str) -> SourceFile:
-    stamp = _stamp(path)
-    if not stamp[0]:
-        raise InvalidInputError(f"{name} is empty")
+async def _digest(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         # In parts, so that a job that is cancelled while it reads a huge file ends soon.
         while part := await asyncio.to_thread(file.read, PART_BYTES):
             await asyncio.to_thread(digest.update, part)
-    return SourceFile(path, name, digest.hexdigest(), stamp)
+    return digest.hexdigest()
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -9,6 +9,9 @@ from services.common.media import Sample, Scene, Vector, Video
 from services.store.draft import Draft
 from videosearch.v1 import media_pb2, store_pb2
 
+UPDATABLE = {"uri", "title", "metadata"}
+"""Fields of a video that UpdateVideo changes."""
+
 MAX_PAGE_BYTES = 4 << 20
 """A page of videos ends here, well below the limit of a message, whatever their metadata."""
 
@@ -29,15 +32,15 @@ async def draft_from(requests: AsyncIterator[store_pb2.PutVideoRequest]) -> Draf
 
 def changes_from(request: store_pb2.UpdateVideoRequest) -> dict[str, Any]:
     """The fields of the mask with their new values."""
-    parsers = {
-        "uri": lambda: convert.video_text_from(request.video.uri, "uri"),
-        "title": lambda: convert.video_text_from(request.video.title, "title"),
-        "metadata": lambda: convert.metadata_from(request.video.metadata),
+    video, paths = request.video, request.update_mask.paths
+    if not paths or not set(paths) <= UPDATABLE:
+        raise InvalidInputError(f"update_mask is {list(paths)}; it must name some of {', '.join(sorted(UPDATABLE))}")
+    values = {
+        "uri": convert.video_text_from(video.uri, "uri"),
+        "title": convert.video_text_from(video.title, "title"),
+        "metadata": convert.metadata_from(video.metadata),
     }
-    paths = request.update_mask.paths
-    if not paths or not parsers.keys() >= set(paths):
-        raise InvalidInputError(f"update_mask is {list(paths)}; it must name some of {', '.join(parsers)}")
-    return {path: parsers[path]() for path in paths}
+    return {path: values[path] for path in paths}
 
 
 def query_from(query: media_pb2.Embedding) -> Vector:

@@ -7,16 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services.common.errors import (
-    InvalidInputError,
-    OverloadedError,
-    PreconditionError,
-    UnavailableError,
-)
+from services.common.errors import OverloadedError, PreconditionError, UnavailableError
 from services.common.jobs import JobStage, JobState
 from services.common.media import Detection
-from services.indexer.analysis import Task
-from services.indexer.child import analyze
 from tests.indexers import ColorEmbedder, Indexing, embedder_serving, indexing
 from tests.videos import write_video
 
@@ -48,40 +41,6 @@ async def test_an_ended_job_cannot_be_cancelled(world: Indexing) -> None:
     job = await world.ended(film.path)
     with pytest.raises(PreconditionError, match="ended already"):
         await world.client.cancel_job(job.job_id)
-
-
-async def test_a_crash_of_the_decoder_fails_its_job_and_no_other(world: Indexing, embedder: ColorEmbedder) -> None:
-    embedder.going.clear()
-    film = write_video(world.root / "film.mp4", [20] * 60, size=(320, 240))
-    first, second = [await world.client.index_video(str(film.path)) for _ in range(2)]
-    await embedder.asked.wait()
-    (child,) = psutil.Process().children()
-    child.kill()
-    embedder.going.set()
-    crashed = await world.end_of(first.job_id)
-    assert crashed.state is JobState.FAILED
-    assert "took the decoder down (signal 9)" in crashed.error
-    assert (await world.end_of(second.job_id)).state is JobState.SUCCEEDED
-
-
-async def test_a_child_process_ends_with_its_reader(tmp_path: Path) -> None:
-    film = write_video(tmp_path / "film.mp4", [20] * 60, size=(320, 240))
-    async with analyze(Task(film.path, Detection(), 64)) as events:
-        await anext(events)
-        (child,) = psutil.Process().children()
-    assert not child.is_running()
-
-
-async def test_a_child_process_that_hangs_is_given_up(tmp_path: Path) -> None:
-    film = write_video(tmp_path / "film.mp4", [20] * 60, size=(320, 240))
-    async with analyze(Task(film.path, Detection(), 64), silence_s=10.0) as events:
-        await anext(events)
-        (child,) = psutil.Process().children()
-        child.suspend()
-        with pytest.raises(InvalidInputError, match="has not gone on for 10 s"):
-            async for _ in events:
-                pass
-    assert not child.is_running()
 
 
 async def test_a_job_waits_for_an_embedder_that_is_away(tmp_path: Path, embedder: ColorEmbedder) -> None:

@@ -1,5 +1,6 @@
 """Jobs whose peers go away in the middle and come back at the same address."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -59,3 +60,24 @@ async def test_a_job_outlasts_a_store_that_is_away_at_the_put(tmp_path: Path, em
                 async with serving(StoreClient.service, add, servicer, listen=address):
                     assert (await world.end_of(job.job_id)).state is JobState.SUCCEEDED
                     assert (await world.store.stats()).scene_count == len(SCENES)
+
+
+async def test_a_job_that_waits_for_a_store_that_is_away_is_cancelled_at_once(
+    tmp_path: Path, embedder: ColorEmbedder
+) -> None:
+    servicer, add = StoreServicer(), add_StoreServiceServicer_to_server
+    async with AsyncExitStack() as first, embedder_serving(embedder) as embedder_address:
+        with Catalog(tmp_path / "store") as catalog:
+            servicer.use(catalog)
+            address = await first.enter_async_context(serving(StoreClient.service, add, servicer))
+            async with indexing(tmp_path, embedder_address, address, patience_s=300.0) as world:
+                film = write_video(world.root / "film.mp4", SCENES)
+                job = await world.client.index_video(str(film.path))
+                await embedder.asked.wait()
+                await first.aclose()
+                embedder.going.set()
+                async for state in world.client.watch_job(job.job_id):
+                    if state.stage is JobStage.STORING:
+                        break
+                async with asyncio.timeout(2):
+                    assert (await world.client.cancel_job(job.job_id)).state is JobState.CANCELLED

@@ -50,8 +50,9 @@ def test_each_target_is_the_container_of_its_name():
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_an_image_has_the_extra_of_its_name(target):
-    assert re.findall(r"\.whl\)\[(\w+)\]", TARGETS[target]) == [target]
+def test_an_image_has_the_extra_of_its_name_and_the_indexers_object_stores_too(target):
+    extras = "indexer,objects" if target == "indexer" else target
+    assert re.findall(r"\.whl\)\[([\w,]+)\]", TARGETS[target]) == [extras]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,16 +1,19 @@
 """Frame times are exact whatever the file's rate, clock or order of coding."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from services.common.errors import InvalidInputError
-from services.common.media import nanoseconds
-from services.indexer.frames import open_film
-from tests.videos import SyntheticVideo, write_audio, write_video
+from services.common.media import NANOSECONDS, nanoseconds
+from services.indexer.frames import Film, Frame, open_film
+from tests.videos import SyntheticVideo, frame_number, write_audio, write_video
 
 RATES = [Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fraction(60)]
 
@@ -18,6 +21,36 @@ RATES = [Fraction(24), Fraction(25), Fraction(30000, 1001), Fraction(30), Fracti
 def _offsets(path: Path) -> list[int]:
     with open_film(path) as film:
         return [frame.offset_ns for frame in film.frames()]
+
+
+def _number(frame: Frame) -> int:
+    return frame_number(frame.picture.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
+
+
+def _numbers(film: Film) -> list[int]:
+    return [_number(frame) for frame in film.frames()]
+
+
+def _late(film: Film, from_ns: int) -> list[tuple[int, int]]:
+    """Numbers and offsets of the frames that are left when those before are skipped."""
+    list(film.skip(from_ns))
+    return [(_number(frame), frame.offset_ns) for frame in film.frames()]
+
+
+def _joined(path: Path, *parts: SyntheticVideo) -> Path:
+    path.write_bytes(b"".join(part.path.read_bytes() for part in parts))
+    return path
+
+
+def _trim(path: Path, frames: int, *, fps: int) -> None:
+    """Let the mp4 file's last edit begin so many frames later; its ticks are FFmpeg's 12800 and 1000 a second."""
+    data = bytearray(path.read_bytes())
+    count_at = data.index(b"elst") + 8
+    (count,) = struct.unpack_from(">I", data, count_at)
+    edit_at = count_at + 4 + 12 * (count - 1)
+    duration, start = struct.unpack_from(">Ii", data, edit_at)
+    struct.pack_into(">Ii", data, edit_at, duration - frames * 1000 // fps, start + frames * 12800 // fps)
+    path.write_bytes(data)
 
 
 def _exact(video: SyntheticVideo) -> list[int]:
@@ -92,6 +125,148 @@ def test_damage_in_the_middle_is_counted_and_passed_over(tmp_path: Path) -> None
         frames = list(film.frames())
         assert film.decode_errors > 0
     assert frames[-1].offset_ns > nanoseconds(Fraction(3))
+
+
+def test_frames_that_the_decoder_holds_come_out_when_the_file_breaks_off(tmp_path: Path) -> None:
+    first = {"movflags": "+faststart"}
+    video = write_video(tmp_path / "video.mp4", [60], bframes=3, container_options=first)
+    with av.open(video.path) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+        whole = sorted((packet.pts or 0) // 512 for packet in packets[:40])
+        end = (packets[39].pos or 0) + packets[39].size
+    video.path.write_bytes(video.path.read_bytes()[: end + 10])
+    with open_film(video.path) as film:
+        assert _numbers(film) == whole
+        assert film.decode_errors == 1
+
+
+@pytest.mark.parametrize("first_pts", [0, 50], ids=["at once", "after an empty edit"])
+@pytest.mark.parametrize("bframes", [0, 2])
+def test_an_edit_list_may_begin_the_film_within_a_group_of_pictures(
+    tmp_path: Path, bframes: int, first_pts: int
+) -> None:
+    video = write_video(tmp_path / "video.mp4", [36], fps=25, bframes=bframes, first_pts=first_pts)
+    _trim(video.path, 6, fps=25)
+    with open_film(video.path) as film:
+        assert _numbers(film) == list(range(6, 36))
+        late = _late(film, 10 * NANOSECONDS // 25)
+    assert late[-20:] == [(number, (number - 6) * NANOSECONDS // 25) for number in range(16, 36)]
+
+
+def test_what_an_edit_list_puts_before_the_start_is_left_out(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", [36], fps=25, bframes=2, first_pts=-6)
+    with open_film(video.path) as film:
+        assert _numbers(film) == list(range(6, 36))
+
+
+@pytest.mark.parametrize("bframes", [0, 2])
+@pytest.mark.parametrize("clocks", [(0, 0), (1000, 0), (0, 1000), (5000, 2000)], ids=str)
+def test_transport_streams_joined_are_one_film(tmp_path: Path, clocks: tuple[int, int], bframes: int) -> None:
+    parts = [
+        write_video(tmp_path / f"{number}.ts", [60], fps=25, first_pts=first, bframes=bframes)
+        for number, first in enumerate(clocks)
+    ]
+    with open_film(_joined(tmp_path / "joined.ts", *parts)) as film:
+        seen = [(_number(frame), frame.offset_ns) for frame in film.frames()]
+        late = _late(film, 4 * NANOSECONDS)
+        assert film.decode_errors == 0
+    assert seen == [(number % 60, number * NANOSECONDS // 25) for number in range(120)]
+    assert late[-20:] == seen[100:]
+    assert len(late) < 40
+
+
+def test_a_clock_that_goes_back_a_little_costs_the_frames_that_are_told_twice(tmp_path: Path) -> None:
+    parts = [write_video(tmp_path / f"{first}.ts", [30], fps=25, first_pts=first) for first in (0, 20)]
+    with open_film(_joined(tmp_path / "joined.ts", *parts)) as film:
+        assert _numbers(film) == [*range(30), *range(10, 30)]
+        assert film.decode_errors == 10
+
+
+def test_a_long_still_in_a_file_that_cannot_be_joined_stays(tmp_path: Path) -> None:
+    pts = [*range(10), *range(1000, 1010)]
+    video = write_video(tmp_path / "video.mp4", [20], fps=25, pts=pts)
+    assert _offsets(video.path) == _exact(video)
+
+
+def test_the_film_from_a_late_time_on_is_not_decoded_whole(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", [200], fps=25, bframes=2)
+    with open_film(video.path) as film:
+        late = [number for number, _ in _late(film, 7 * NANOSECONDS)]
+    assert 168 <= late[0] <= 175
+    assert late[-25:] == list(range(175, 200))
+
+
+def test_a_film_can_be_read_again(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", [30])
+    with open_film(video.path) as film:
+        next(film.frames())
+        assert _numbers(film) == list(range(30))
+
+
+def test_the_size_may_change_in_the_middle(tmp_path: Path) -> None:
+    parts = [
+        write_video(tmp_path / "1.ts", [20], fps=25),
+        write_video(tmp_path / "2.ts", [20], fps=25, size=(320, 192), first_pts=20),
+    ]
+    with open_film(_joined(tmp_path / "joined.ts", *parts)) as film:
+        frames = list(film.frames())
+    assert [(frame.picture.width, _number(frame)) for frame in frames] == [
+        (width, number) for width in (160, 320) for number in range(20)
+    ]
+    assert [frame.offset_ns for frame in frames] == [number * NANOSECONDS // 25 for number in range(40)]
+
+
+def test_frames_that_grow_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    parts = [
+        write_video(tmp_path / "1.ts", [200], fps=25),
+        write_video(tmp_path / "2.ts", [20], fps=25, size=(320, 192), first_pts=200),
+    ]
+    path = _joined(tmp_path / "joined.ts", *parts)
+    with pytest.raises(InvalidInputError, match="320x192"), open_film(path, max_pixels=160 * 96) as film:
+        list(film.frames())
+
+
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_several_video_streams_the_default_one_is_the_film(tmp_path: Path, default: int) -> None:
+    _write_streams(tmp_path / "video.mkv", [(160, 96), (320, 192)], default)
+    with open_film(tmp_path / "video.mkv") as film:
+        assert film.info.width == (160, 320)[default]
+
+
+def test_of_several_default_streams_the_largest_is_the_film(tmp_path: Path) -> None:
+    _write_streams(tmp_path / "video.ts", [(160, 96), (320, 192), (80, 48)])
+    with open_film(tmp_path / "video.ts") as film:
+        assert film.info.width == 320
+
+
+def _write_streams(path: Path, sizes: list[tuple[int, int]], default: int | None = None) -> None:
+    with av.open(path, "w") as container:
+        streams: list[Any] = [container.add_stream("libx264", rate=25) for _ in sizes]
+        for number, (stream, size) in enumerate(zip(streams, sizes, strict=True)):
+            stream.width, stream.height = size
+            stream.pix_fmt = "yuv420p"
+            stream.disposition = Disposition.default if number == default else Disposition(0)
+        for stream in streams:
+            for picture in (av.VideoFrame(stream.width, stream.height) for _ in range(5)):
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+
+
+@pytest.mark.parametrize(("degrees", "size"), [(0, (160, 96)), (90, (96, 160)), (180, (160, 96)), (-90, (96, 160))])
+def test_a_film_is_described_upright(tmp_path: Path, degrees: int, size: tuple[int, int]) -> None:
+    video = write_video(tmp_path / "video.mp4", [2], prepare=lambda stream: stream.set_display_rotation(degrees))
+    with open_film(video.path) as film:
+        assert (film.info.width, film.info.height) == size
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "avi"])
+def test_a_film_tells_the_shape_of_its_pixels(tmp_path: Path, container: str) -> None:
+    def widen(stream: Any) -> None:
+        stream.codec_context.sample_aspect_ratio = Fraction(64, 45)
+
+    video = write_video(tmp_path / f"video.{container}", [2], prepare=widen)
+    with open_film(video.path) as film:
+        assert film.pixel_aspect == Fraction(64, 45)
 
 
 @pytest.mark.parametrize("content", [b"no video at all, only words\n" * 40, b"\0" * 4096], ids=["text", "zeros"])

@@ -1,7 +1,7 @@
 """How one service calls another: with a deadline, the request id, and domain errors for failures."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -65,10 +65,16 @@ class Client(Generic[Stub]):
         self, method: Callable[..., Awaitable[Response]], request: Any, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Response:
         """One call; `request` is a message, or an async iterator of messages for a client stream."""
+        running: Any = method(request, timeout=call.timeout_s(timeout_s), metadata=_metadata())
+        ends: list[grpc.aio.AioRpcError] = []
+        running.add_done_callback(lambda ended: ends.append(_end_of(ended)))
         try:
-            return await method(request, timeout=call.timeout_s(timeout_s), metadata=_metadata())
+            return cast(Response, await running)
         except grpc.aio.AioRpcError as failure:
-            raise self._error(failure) from failure
+            # When a server ends a client stream early, what it says and that a message could not be sent any more
+            # overwrite each other in any order (https://github.com/grpc/grpc/issues/36066).
+            told = (end for end in (failure, *ends) if end.details() != status.PEER_LOST)
+            raise self._error(next(told, failure)) from failure
 
     async def _stream(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
         """A server stream, which may last as long as its caller wants."""
@@ -83,6 +89,20 @@ class Client(Generic[Stub]):
 
     def _error(self, failure: grpc.aio.AioRpcError) -> Exception:
         return status.error_of(failure, self._peer) or failure
+
+
+def _end_of(ended: Any) -> grpc.aio.AioRpcError:
+    nothing = grpc.aio.Metadata()
+    return grpc.aio.AioRpcError(_at_once(ended.code()), nothing, nothing, _at_once(ended.details()))
+
+
+def _at_once(known: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        known.send(None)
+    except StopIteration as result:
+        return result.value
+    raise RuntimeError("the call has not ended")
 
 
 def _metadata() -> tuple[tuple[str, str], ...]:

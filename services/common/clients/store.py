@@ -34,7 +34,7 @@ class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):
         return Page(tuple(map(convert.video_from, response.videos)), response.next_page_token)
 
     async def update_video(self, video: Video, fields: Sequence[str]) -> Video:
-        """Change fields ("uri", "title", "metadata") of the video of that id to those of `video`; return it as stored."""
+        """Change fields ("uri", "title", "metadata") of the video of that id to those of `video`."""
         mask = FieldMask(paths=fields)
         request = store_pb2.UpdateVideoRequest(video=convert.video_to(video), update_mask=mask)
         response = await self._call(self._stub.UpdateVideo, request)

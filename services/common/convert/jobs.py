@@ -1,8 +1,10 @@
 """Indexing jobs."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 
-from services.common.convert.values import enum_from, enum_to, time_to
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common.convert.values import duration_from, duration_to, enum_from, enum_to, time_to
 from services.common.jobs import IndexJob, JobStage, JobState
 from videosearch.v1 import indexer_pb2
 
@@ -33,7 +35,13 @@ def job_to(job: IndexJob) -> indexer_pb2.IndexJob:
         error=job.error,
         create_time=time_to(job.create_time),
         update_time=time_to(job.update_time),
-        end_time=None if job.end_time is None else time_to(job.end_time),
+        end_time=_time_to(job.end_time),
+        attempt_count=job.attempt_count,
+        next_attempt_time=_time_to(job.next_attempt_time),
+        unchanged=job.unchanged,
+        decoded_duration=duration_to(job.decoded_ns),
+        duration=None if job.duration_ns is None else duration_to(job.duration_ns),
+        frame_count=job.frame_count,
     )
 
 
@@ -50,4 +58,14 @@ def job_from(job: indexer_pb2.IndexJob) -> IndexJob:
         create_time=job.create_time.ToDatetime(UTC),
         update_time=job.update_time.ToDatetime(UTC),
         end_time=job.end_time.ToDatetime(UTC) if job.HasField("end_time") else None,
+        attempt_count=job.attempt_count,
+        next_attempt_time=job.next_attempt_time.ToDatetime(UTC) if job.HasField("next_attempt_time") else None,
+        unchanged=job.unchanged,
+        decoded_ns=duration_from(job.decoded_duration, "decoded_duration"),
+        duration_ns=duration_from(job.duration, "duration") if job.HasField("duration") else None,
+        frame_count=job.frame_count,
     )
+
+
+def _time_to(time: datetime | None) -> Timestamp | None:
+    return None if time is None else time_to(time)

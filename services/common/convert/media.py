@@ -33,7 +33,14 @@ MAX_METADATA_BYTES = 16 << 10
 LONGEST = {"uri": 4096, "title": 1000, "codec": 64, "content_sha256": 64, "model": 128}
 """Most characters of a video's texts, whether it is to be indexed or put; a message has room for many such videos."""
 
-DETECTOR = {media_pb2.DETECTOR_ADAPTIVE: Detector.ADAPTIVE, media_pb2.DETECTOR_CONTENT: Detector.CONTENT}
+DETECTOR = {
+    media_pb2.DETECTOR_ADAPTIVE: Detector.ADAPTIVE,
+    media_pb2.DETECTOR_CONTENT: Detector.CONTENT,
+    media_pb2.DETECTOR_THRESHOLD: Detector.THRESHOLD,
+    media_pb2.DETECTOR_HASH: Detector.HASH,
+    media_pb2.DETECTOR_HISTOGRAM: Detector.HISTOGRAM,
+    media_pb2.DETECTOR_TRANSNETV2: Detector.TRANSNETV2,
+}
 
 
 def video_id_from(value: str, field: str = "video_id") -> str:
