@@ -3,8 +3,9 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ from cli import exits, output, progress
 from cli.metadata import metadata_of
 from cli.settings import Addresses
 from cli.sources import is_utf8, uris_of
-from services.common.clients.indexer import IndexerClient
+from services.common.clients.indexer import IndexerClient, Wanted
 from services.common.errors import InvalidInputError, OverloadedError, UnavailableError, VideosearchError
 from services.common.jobs import IndexJob, JobState
 from services.common.media import NANOSECONDS, Detection, Detector
@@ -30,10 +31,9 @@ PLACE_PATIENCE_S = 600.0
 class Wish:
     """What is wanted of every video of one command."""
 
-    video_id: str
-    title: str
-    metadata: Mapping[str, str]
-    detection: Detection | None
+    wanted: Wanted
+    upload: bool
+    wait: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,19 @@ def index(  # noqa: PLR0913 - a parameter is an option of the command
     video_id: Annotated[str, typer.Option("--id", help="The video's id.", show_default="from the file's bytes")] = "",
     detector: Annotated[Detector | None, typer.Option(help="How cuts are found.", show_default="adaptive")] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Change that makes a cut.", show_default="3 adaptive, 27 content")
+        float | None, typer.Option(help="What makes a cut.", show_default="the detector's own")
     ] = None,
     min_scene: Annotated[
         float | None,
         typer.Option(metavar="SECONDS", help="A cut this soon after another does not count.", show_default="0.6"),
     ] = None,
     max_scene: Annotated[
-        float | None, typer.Option(metavar="SECONDS", help="A scene that lasts this long is split.", show_default="30")
+        float | None, typer.Option(metavar="SECONDS", help="A scene that lasts longer is split.", show_default="30")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Index videos anew that are indexed, unchanged.")] = False,
+    upload: Annotated[
+        bool, typer.Option("--upload", help="Send the files, to an indexer that does not see them itself.")
+    ] = False,
     wait: Annotated[bool, typer.Option(help="Wait until the videos are indexed.")] = True,
     as_json: output.AsJson = False,
 ) -> None:
@@ -71,10 +75,14 @@ def index(  # noqa: PLR0913 - a parameter is an option of the command
     uris = uris_of(sources)
     if len(uris) > 1 and (title or video_id):
         raise InvalidInputError(f"--title and --id are for one video; these are {len(uris)}")
-    wish = Wish(video_id, title, metadata_of(meta), _detection(detector, threshold, min_scene, max_scene))
+    if upload and (urls := [uri for uri in uris if "://" in uri]):
+        raise InvalidInputError(f"--upload sends files of this machine; {urls[0]} is a URL")
+    wanted = Wanted(video_id=video_id, title=title, metadata=metadata_of(meta), force=force)
+    if detection := _detection(detector, threshold, min_scene, max_scene):
+        wanted["detection"] = detection
     accepted: list[IndexJob] = []
     try:
-        outcomes = asyncio.run(_index(uris, wish, accepted, wait=wait))
+        outcomes = asyncio.run(_index(uris, Wish(wanted, upload=upload, wait=wait), accepted))
     except ExceptionGroup as failures:  # of its tasks; the first has stopped the others
         raise failures.exceptions[0] from None
     except KeyboardInterrupt:
@@ -105,7 +113,7 @@ def _nanoseconds(option: str, seconds: float) -> int:
     return round(seconds * NANOSECONDS)
 
 
-async def _index(uris: Sequence[str], wish: Wish, accepted: list[IndexJob], *, wait: bool) -> list[Outcome]:
+async def _index(uris: Sequence[str], wish: Wish, accepted: list[IndexJob]) -> list[Outcome]:
     """Submit one after another, and follow each from then on; jobs are noted in `accepted` as they come to be."""
     async with IndexerClient(Addresses().indexer_address) as indexer:
         with progress.display() as show:
@@ -115,7 +123,7 @@ async def _index(uris: Sequence[str], wish: Wish, accepted: list[IndexJob], *, w
                     outcome = await _submit(indexer, uri, wish)
                     if outcome.job:
                         accepted.append(outcome.job)
-                    endings.append(tasks.create_task(_ending(indexer, outcome, show, wait=wait)))
+                    endings.append(tasks.create_task(_ending(indexer, outcome, show, wait=wish.wait)))
                     if isinstance(outcome.error, UnavailableError):
                         break  # the others would fail alike
     return [ending.result() for ending in endings]
@@ -126,20 +134,10 @@ async def _submit(indexer: IndexerClient, uri: str, wish: Wish) -> Outcome:
         refusal = InvalidInputError("not indexed: its path is not UTF-8; rename it")
         return Outcome(output.visible(uri), error=refusal)
     give_up = time.monotonic() + PLACE_PATIENCE_S
-    request_id = uuid.uuid4().hex  # a repeated call starts no second job
+    wanted = Wanted(**wish.wanted, request_id=uuid.uuid4().hex)  # a repeated call starts no second job
     while True:
         try:
-            job = await patiently(
-                lambda: indexer.index_video(
-                    uri,
-                    video_id=wish.video_id,
-                    title=wish.title,
-                    metadata=wish.metadata,
-                    detection=wish.detection,
-                    request_id=request_id,
-                ),
-                SUBMIT_PATIENCE_S,
-            )
+            job = await patiently(lambda: _call(indexer, uri, wanted, upload=wish.upload), SUBMIT_PATIENCE_S)
         except OverloadedError as error:
             if time.monotonic() >= give_up:
                 reason = OverloadedError(f"no place in the queue for {PLACE_PATIENCE_S:g} s: {error}")
@@ -149,6 +147,15 @@ async def _submit(indexer: IndexerClient, uri: str, wish: Wish) -> Outcome:
             return Outcome(uri, error=error)
         else:
             return Outcome(uri, job)
+
+
+async def _call(indexer: IndexerClient, uri: str, wanted: Wanted, *, upload: bool) -> IndexJob:
+    if not upload:
+        return await indexer.index_video(uri, **wanted)
+    try:
+        return await indexer.upload_video(Path(uri), **wanted)
+    except OSError as error:
+        raise InvalidInputError(f"not uploaded: it cannot be read: {error.strerror}") from None
 
 
 async def _ending(indexer: IndexerClient, outcome: Outcome, show: progress.Show, *, wait: bool) -> Outcome:

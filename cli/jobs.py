@@ -1,7 +1,7 @@
 """`videosearch jobs`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -27,11 +27,7 @@ def list_jobs(
     as_json: output.AsJson = False,
 ) -> None:
     """List jobs, newest first."""
-    jobs = asyncio.run(_jobs(most, state or ()))
-    if as_json:
-        output.print_json(jobs)
-    else:
-        _print_table(jobs)
+    _print_jobs(asyncio.run(_jobs(most, state or ())), as_json=as_json)
 
 
 @app.command()
@@ -42,18 +38,18 @@ def show(job_id: Annotated[str, typer.Argument(metavar="ID")], as_json: output.A
         output.print_json(job)
         return
     _print_table([job])
-    if job.error:
-        output.tell(job.error)
 
 
 @app.command()
 def cancel(job_ids: JobIds, as_json: output.AsJson = False) -> None:
     """Stop jobs. What the store holds of their videos stays as it was."""
-    jobs = asyncio.run(_cancel(job_ids))
-    if as_json:
-        output.print_json(jobs)
-    else:
-        _print_table(jobs)
+    _print_jobs(asyncio.run(_each(job_ids, IndexerClient.cancel_job)), as_json=as_json)
+
+
+@app.command()
+def restart(job_ids: JobIds, as_json: output.AsJson = False) -> None:
+    """Queue jobs again that have failed or were cancelled. They go on where they stopped."""
+    _print_jobs(asyncio.run(_each(job_ids, IndexerClient.restart_job)), as_json=as_json)
 
 
 @app.command()
@@ -80,9 +76,9 @@ async def _job(job_id: str) -> IndexJob:
         return await indexer.job(job_id)
 
 
-async def _cancel(job_ids: Sequence[str]) -> list[IndexJob]:
+async def _each(job_ids: Sequence[str], act: Callable[[IndexerClient, str], Awaitable[IndexJob]]) -> list[IndexJob]:
     async with IndexerClient(Addresses().indexer_address) as indexer:
-        return [await indexer.cancel_job(job_id) for job_id in job_ids]
+        return [await act(indexer, job_id) for job_id in job_ids]
 
 
 async def _watch(job_ids: Sequence[str], *, as_json: bool) -> list[IndexJob]:
@@ -91,7 +87,15 @@ async def _watch(job_ids: Sequence[str], *, as_json: bool) -> list[IndexJob]:
             return await asyncio.gather(*(progress.follow(indexer, job_id, show) for job_id in job_ids))
 
 
+def _print_jobs(jobs: Sequence[IndexJob], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(jobs)
+    else:
+        _print_table(jobs)
+
+
 def _print_table(jobs: Sequence[IndexJob]) -> None:
+    errors = any(job.error for job in jobs)
     rows = [
         (
             job.job_id,
@@ -102,7 +106,8 @@ def _print_table(jobs: Sequence[IndexJob]) -> None:
             job.video_id,
             output.local_time(job.create_time),
             job.uri,
+            *((job.error,) if errors else ()),
         )
         for job in jobs
     ]
-    output.print_table(COLUMNS, rows, right=NUMBERS)
+    output.print_table((*COLUMNS, "reason") if errors else COLUMNS, rows, right=NUMBERS)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from cli import output
+from cli.pace import Pace, Speed
 from services.common.clients.indexer import IndexerClient
 from services.common.errors import TRANSIENT
 from services.common.jobs import IndexJob, JobState
@@ -22,6 +24,9 @@ PATIENCE_S = 120.0
 """How long an indexer that went away is waited for: its jobs go on when it is back."""
 
 RECONNECT_AFTER_S = 0.5
+
+ENDED_IN_SIGHT = 10
+"""Bars of jobs that have ended; the newest stay."""
 
 
 async def follow(indexer: IndexerClient, job_id: str, show: Show) -> IndexJob:
@@ -61,19 +66,42 @@ def _bars(console: Console) -> Iterator[Show]:
         TextColumn("{task.fields[doing]}", markup=False),
     )
     with Progress(*columns, console=console, redirect_stdout=False) as bars:
-        ids: dict[str, TaskID] = {}
+        shown: dict[str, tuple[TaskID, Pace]] = {}
 
         def show(job: IndexJob) -> None:
-            if job.job_id not in ids:
-                ids[job.job_id] = bars.add_task(output.visible(name(job.uri)), start=False, doing="")
-            bar = ids[job.job_id]
+            if job.job_id not in shown:
+                task = bars.add_task(output.visible(name(job.uri)), start=False, visible=False, doing="")
+                shown[job.job_id] = task, Pace()
+            task, pace = shown[job.job_id]
             if job.state != JobState.QUEUED:
-                bars.start_task(bar)
+                bars.start_task(task)
             if job.state.ended:
-                bars.stop_task(bar)
-            bars.update(bar, completed=job.progress_percent, doing=_doing(job))
+                bars.stop_task(task)
+                _hide_oldest(bars)
+            doing = ", ".join((_doing(job), *_speed(pace.speed(job))))
+            bars.update(task, completed=job.progress_percent, visible=_worth_a_bar(job), doing=output.visible(doing))
 
         yield show
+
+
+def _worth_a_bar(job: IndexJob) -> bool:
+    """Thousands may wait, or turn out to be unchanged; the command's results name them all."""
+    return job.state != JobState.QUEUED and not job.unchanged
+
+
+def _hide_oldest(bars: Progress) -> None:
+    """Of the jobs that have ended, only the last few stay in sight."""
+    ended = [task for task in bars.tasks if task.visible and task.stop_time is not None]
+    for task in ended[:-ENDED_IN_SIGHT]:
+        bars.update(task.id, visible=False)
+
+
+def _speed(speed: Speed | None) -> Iterator[str]:
+    if speed:
+        yield f"{speed.frames_per_s:.0f} frames/s"
+        yield f"{speed.times_real_time:.1f}\N{MULTIPLICATION SIGN} real time"
+        if speed.left_s is not None:
+            yield f"{timedelta(seconds=round(speed.left_s))} left"
 
 
 @contextmanager
@@ -92,6 +120,8 @@ def _lines() -> Iterator[Show]:
 
 def _doing(job: IndexJob) -> str:
     doing = job.stage if job.state == JobState.RUNNING else job.state
+    if job.next_attempt_time:
+        return f"{doing} again after attempt {job.attempt_count}: {job.error}"
     return f"{doing}, {output.counted(job.scene_count, 'scene')}" if job.scene_count else doing
 
 
@@ -102,6 +132,8 @@ def name(uri: str) -> str:
 
 def summary(job: IndexJob) -> str:
     """What became of a job, in one line."""
+    if job.unchanged:
+        return f"{name(job.uri)}: unchanged, was indexed already as {job.video_id}"
     if job.state == JobState.SUCCEEDED and job.end_time:
         seconds = (job.end_time - job.create_time).total_seconds()
         scenes = output.counted(job.scene_count, "scene")

@@ -70,11 +70,15 @@ class WordEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
 
 
 class ToldIndexer(indexer_pb2_grpc.IndexerServiceServicer):
-    """Runs each job as the file's name tells: `fail.mp4` fails, `endless.mp4` goes on, any other succeeds."""
+    """Runs each job as the file's name tells: `fail.mp4` fails, `endless.mp4` goes on, `old.mp4` is unchanged.
+
+    Any other succeeds.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[str, IndexJob] = {}
         self.requests: list[indexer_pb2.IndexVideoRequest] = []
+        self.uploads: list[tuple[indexer_pb2.Upload, bytes]] = []
         self.refusals: list[Exception] = []
         """Raised by the next calls of IndexVideo, one each."""
         self.broken_watches: list[Exception] = []
@@ -87,21 +91,12 @@ class ToldIndexer(indexer_pb2_grpc.IndexerServiceServicer):
             raise self.refusals.pop(0)
         if "missing" in request.uri:
             raise NotFoundError(f"no file at {request.uri}")
-        job = IndexJob(
-            f"job-{len(self.jobs)}",
-            request.uri,
-            JobState.QUEUED,
-            JobStage.WAITING,
-            0,
-            0,
-            "",
-            "",
-            LONG_AGO,
-            LONG_AGO,
-            None,
-        )
-        self.jobs[job.job_id] = job
-        return indexer_pb2.IndexVideoResponse(job=convert.job_to(job))
+        return indexer_pb2.IndexVideoResponse(job=self._queued(request.uri))
+
+    async def UploadVideo(self, request_iterator, context):
+        first, *rest = [request async for request in request_iterator]
+        self.uploads.append((first.upload, b"".join(request.chunk for request in rest)))
+        return indexer_pb2.UploadVideoResponse(job=self._queued(f"upload:{first.upload.name}"))
 
     async def WatchIndexJob(self, request, context):
         job = self._job(request.job_id)
@@ -133,6 +128,20 @@ class ToldIndexer(indexer_pb2_grpc.IndexerServiceServicer):
         self.jobs[job.job_id] = replace(job, state=JobState.CANCELLED, end_time=LONG_AGO)
         return indexer_pb2.CancelIndexJobResponse(job=convert.job_to(self.jobs[job.job_id]))
 
+    async def RestartIndexJob(self, request, context):
+        job = self._job(request.job_id)
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise PreconditionError(f"job {job.job_id} is {job.state}")
+        self.jobs[job.job_id] = replace(job, state=JobState.QUEUED, error="", end_time=None)
+        return indexer_pb2.RestartIndexJobResponse(job=convert.job_to(self.jobs[job.job_id]))
+
+    def _queued(self, uri: str) -> indexer_pb2.IndexJob:
+        job = IndexJob(
+            *(f"job-{len(self.jobs)}", uri, JobState.QUEUED, JobStage.WAITING, 0, 0, "", "", LONG_AGO, LONG_AGO)
+        )
+        self.jobs[job.job_id] = job
+        return convert.job_to(job)
+
     def _job(self, job_id: str) -> IndexJob:
         if job_id not in self.jobs:
             raise NotFoundError(f"no job {job_id!r}")
@@ -146,6 +155,8 @@ def _states(job: IndexJob) -> Iterator[IndexJob]:
     end = LONG_AGO + timedelta(seconds=1.5)
     if "fail" in job.uri:
         yield replace(running, state=JobState.FAILED, error="not a video: nothing in it can be decoded", end_time=end)
+    elif "old" in job.uri:
+        yield replace(running, state=JobState.SUCCEEDED, video_id="sha256-ab", unchanged=True, end_time=end)
     elif "endless" not in job.uri:
         yield replace(
             running, state=JobState.SUCCEEDED, progress_percent=100, scene_count=5, video_id="sha256-ab", end_time=end

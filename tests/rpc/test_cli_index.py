@@ -52,6 +52,52 @@ async def test_index_asks_with_the_details_given(indexer):
     assert (detection.min_scene_duration.ToMilliseconds(), detection.max_scene_duration.seconds) == (1500, 10)
 
 
+async def test_index_says_which_videos_are_unchanged():
+    result = await run("index", "/videos/old.mp4")
+    assert (result.exit_code, result.stdout) == (0, "old.mp4: unchanged, was indexed already as sha256-ab\n")
+
+
+async def test_index_can_be_forced(indexer):
+    await run("index", "/videos/old.mp4", "--force")
+    assert indexer.requests[0].force
+
+
+async def test_index_sends_the_bytes_of_files_to_be_uploaded(indexer, tmp_path):
+    content = os.urandom(3_000_000)
+    (tmp_path / "holiday.mp4").write_bytes(content)
+    result = await run("index", str(tmp_path), "--upload", "--title", "Holiday", "--detector", "hash")
+    assert (result.exit_code, result.stdout) == (0, "upload:holiday.mp4: indexed as sha256-ab, 5 scenes in 1.5 s\n")
+    ((upload, sent),) = indexer.uploads
+    assert (upload.name, upload.title, upload.detection.detector, sent) == ("holiday.mp4", "Holiday", 4, content)
+
+
+async def test_a_url_cannot_be_uploaded(indexer):
+    result = await run("index", "https://example.org/a.mp4", "--upload")
+    assert result.exit_code == 2
+    assert "--upload sends files of this machine; https://example.org/a.mp4 is a URL" in result.stderr
+    assert not indexer.uploads
+
+
+async def test_a_file_that_cannot_be_uploaded_is_named_and_the_next_is_sent(indexer, tmp_path):
+    (tmp_path / "there.mp4").write_bytes(b"video")
+    result = await run("index", str(tmp_path / "gone.mp4"), str(tmp_path / "there.mp4"), "--upload")
+    assert result.exit_code == 2
+    assert "gone.mp4: not uploaded: it cannot be read: No such file or directory" in result.stdout
+    assert len(indexer.uploads) == 1
+
+
+async def test_a_failed_job_is_queued_again(indexer):
+    await run("index", "/videos/fail.mp4")
+    (job,) = await data("jobs", "restart", "job-0")
+    assert (job["state"], job["error"]) == ("queued", "")
+
+
+async def test_a_job_that_has_not_failed_cannot_be_restarted():
+    await run("index", "/videos/a.mp4")
+    result = await run("jobs", "restart", "job-0")
+    assert (result.exit_code, "job-0 is succeeded" in result.stderr) == (4, True)
+
+
 async def test_index_without_details_leaves_them_to_the_indexer(indexer):
     await run("index", "/videos/bikes.mp4")
     assert not indexer.requests[0].HasField("detection")
@@ -171,11 +217,17 @@ async def test_jobs_list_takes_states():
     assert [job["uri"] for job in await data("jobs", "list", "--state", "failed")] == ["/videos/fail.mp4"]
 
 
-async def test_jobs_show_says_why_a_job_failed():
+@pytest.mark.parametrize("command", [("show", "job-0"), ("list", "--state", "failed")])
+async def test_a_failed_job_is_shown_with_its_reason(command):
     await run("index", "/videos/fail.mp4")
-    result = await run("jobs", "show", "job-0")
+    result = await run("jobs", *command)
     assert result.exit_code == 0
-    assert "nothing in it can be decoded" in result.stderr
+    assert "nothing in it can be decoded" in result.stdout
+
+
+async def test_jobs_without_failures_have_no_column_of_reasons():
+    await run("index", "/videos/a.mp4")
+    assert "reason" not in (await run("jobs", "list")).stdout
 
 
 async def test_jobs_cancel_stops_a_job():
