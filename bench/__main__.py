@@ -2,15 +2,23 @@
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
 from bench.baseline import baseline
+from bench.index import index
 from bench.memory import memory
+from bench.scenes import scenes
+from bench.soak import soak
 from bench.videos import bench_video
 
 BENCHMARKS = {
     "baseline": (baseline, "the method that we grew from, and ours, on the same video"),
+    "index": (index, "indexing beside decoding and embedding alone, and several videos at once"),
+    "scenes": (scenes, "how well each detector finds cuts, and how fast"),
+    "soak": (soak, "the indexer's memory over 200 videos in a row"),
     "memory": (memory, "the indexer's memory for a video, and for one twice as long"),
 }
 
@@ -29,7 +37,16 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(figures))
     else:
-        print("\n".join(f"{name:<22} {value}" for name, value in figures.items()))
+        print(*_lines(figures), sep="\n")
+
+
+def _lines(figures: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """A line for each figure, however deep it lies."""
+    for name, value in figures.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix + name:<32} {value}"
 
 
 if __name__ == "__main__":

@@ -7,28 +7,22 @@ from typing import Any
 
 from bench.baseline_method import Baseline, Clip
 from bench.measure import machine, median_of
-from bench.random_clip import write_random_clip
+from bench.random_clip import RANDOM_CLIP, random_clip
 from bench.system import indexed, running
 from services.common.clients.search import SearchClient
 from services.common.ranking import VideoRanking
-from tools.samples import ROOT
 
 QUERY = "a rabbit in a meadow"
 OUR_INDEX_RUNS, OUR_QUERY_RUNS = 3, 50
 BASELINE_RUNS = 1
 """Of indexing and of the query: both are too slow on a long video to be repeated."""
 
-RANDOM_CLIP = ROOT / ".cache" / "random-clip"
-"""ViT-B/32 with random weights: no checkpoint can be shipped, and time does not depend on the weights."""
 
-
-def baseline(model: str, video: Path, clip: Path = RANDOM_CLIP) -> dict[str, Any]:
-    """Time both; `model` is ours, the folder `clip` the baseline's (written first if it is missing)."""
-    if not clip.exists():
-        write_random_clip(clip)
+def baseline(model: str, video: Path, clip: Path | None = None) -> dict[str, Any]:
+    """Time both; `model` is ours, the folder `clip` the baseline's, if it is not to be RANDOM_CLIP."""
     return {
         **asyncio.run(_ours(model, video)),
-        **asyncio.run(_theirs(clip, video)),
+        **asyncio.run(_theirs(clip or random_clip(), video)),
         "video": video.name,
         "model": model,
         "machine": machine(),

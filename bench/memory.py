@@ -7,14 +7,14 @@ from typing import Any
 
 from bench.measure import machine
 from bench.system import indexed, running
-from bench.videos import write_twice
+from bench.videos import write_repeated
 
 
 def memory(model: str, video: Path) -> dict[str, Any]:
     """Peaks of the indexer and its decoding process together, each in a system of its own."""
     with tempfile.TemporaryDirectory() as folder:
         twice = Path(folder) / "twice.mp4"
-        write_twice(video, twice)
+        write_repeated(video, twice, 2)
         once_mb, twice_mb = (asyncio.run(_peak_mb(model, path)) for path in (video, twice))
     return {
         "rss_peak_mb": once_mb,

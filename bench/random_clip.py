@@ -6,7 +6,19 @@ from typing import Any
 import torch
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, CLIPTokenizer
 
+from tools.samples import ROOT
+
 MAX_TOKENS = 77
+
+RANDOM_CLIP = ROOT / ".cache" / "random-clip"
+"""ViT-B/32 with random weights: no checkpoint can be shipped, and time does not depend on the weights."""
+
+
+def random_clip() -> Path:
+    """The folder of RANDOM_CLIP, written first if it is missing."""
+    if not RANDOM_CLIP.exists():
+        write_random_clip(RANDOM_CLIP)
+    return RANDOM_CLIP
 
 
 def write_random_clip(folder: Path, *, seed: int = 0, **config: Any) -> None:
