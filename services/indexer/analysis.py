@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from services.common.errors import InvalidInputError
 from services.common.media import NANOSECONDS, Detection, Segment
+from services.indexer.ahead import ahead
 from services.indexer.detectors import cut_detector
 from services.indexer.frames import Film, Frame, StreamInfo, open_film
 from services.indexer.limits import Limits
@@ -16,6 +18,9 @@ from services.indexer.sampling import Candidate, Sampler
 from services.indexer.scenes import SceneFinder
 
 PROGRESS_INTERVAL_S = 0.5
+
+FRAMES_AHEAD = 4
+"""Decoded and not yet looked at: enough to keep the decoder's threads busy, few enough for frames of any size."""
 
 LEAD_NS = 3 * NANOSECONDS
 """How long before the last known scene the analysis goes on: enough for a detector's history at usual frame rates."""
@@ -110,7 +115,7 @@ class Analyzer:
     def _frames(self, film: Film) -> Iterator[Frame]:
         """The frames to look at; from the film's first one on if those that are left of what is known are too few."""
         missing = (self._detector.history or 0) if self._task.resume else 0
-        for frame in film.frames():
+        for frame in _decoded(film):
             if frame.offset_ns < self._known_ns:
                 missing -= 1
             elif missing > 0:  # frames are few and far between
@@ -119,7 +124,7 @@ class Analyzer:
         else:
             return
         self._look_afresh()
-        yield from film.frames()
+        yield from _decoded(film)
 
     def _refuse_beyond_limits(self, frame: Frame, count: int) -> None:
         limits, name = self._task.limits, self._task.path.name
@@ -153,3 +158,9 @@ class Analyzer:
     def _close(self, end_ns: int) -> SampledScene:
         start_ns, self._start_ns = self._start_ns, end_ns
         return SampledScene(Segment(start_ns, end_ns), self._sampler.close(start_ns, end_ns))
+
+
+def _decoded(film: Film) -> Iterator[Frame]:
+    """Its frames, decoded while those before them are looked at."""
+    with closing(ahead(film.frames(), FRAMES_AHEAD)) as frames:
+        yield from frames

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import cast
+from typing import TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -26,6 +26,12 @@ LONGEST = 4
 """The longer side of a sampled picture, in shorter ones: wider than any screen is squeezed, to bound its size."""
 
 
+Orientation: TypeAlias = tuple[int, int, int, int]
+"""Where column and row of each pixel go, by row vectors: the linear part of a matrix of libavutil's display.h."""
+
+AS_IT_IS: Orientation = (1, 0, 0, 1)
+
+
 class Pictures:
     """Of one film."""
 
@@ -35,6 +41,8 @@ class Pictures:
         self._pixel_aspect = pixel_aspect
         self._shrink = VideoReformatter()
         self._resize = VideoReformatter()
+        self._orientations: dict[int, Orientation] = {}
+        """By the angle that a frame is to be turned by."""
 
     def small(self, frame: VideoFrame) -> Picture:
         """The frame as the detector sees it: BGR, (H, W, 3)."""
@@ -49,27 +57,34 @@ class Pictures:
         What lies under transparent parts shows. Fields of interlaced frames are one picture: shrinking averages them.
         """
         shorter = self._shorter_side
-        shown = frame.width * self._pixel_aspect, Fraction(frame.height)
-        scale = shorter / min(shown)
-        width, height = (min(round(side * scale), LONGEST * shorter) for side in shown)
+        sides = frame.width * self._pixel_aspect, Fraction(frame.height)
+        scale = shorter / min(sides)
+        width, height = (min(round(side * scale), LONGEST * shorter) for side in sides)
         # Colors are converted when few pixels are left.
         coded = "rgb24" if _is_rgb(frame) else "yuv444p16le" if colors.is_hdr(frame) else "yuv444p"
         small = self._resize.reformat(frame, width, height, coded, interpolation=Interpolation.AREA, threads=1)
         picture = small.to_ndarray(channel_last=True)
-        return upright(_bytes(picture) if coded == "rgb24" else colors.rgb(picture, frame), frame)
+        # PyAV never gives a frame free whose side data were asked for: ask once for each angle.
+        if frame.rotation not in self._orientations:
+            self._orientations[frame.rotation] = _orientation(frame)
+        shown = _bytes(picture) if coded == "rgb24" else colors.rgb(picture, frame)
+        return _turned(shown, self._orientations[frame.rotation])
 
 
-def upright(picture: Picture, frame: VideoFrame) -> Picture:
-    """The picture turned and mirrored as the frame's file asks for."""
-    try:
-        # Where column and row of each pixel go, by row vectors: libavutil's display.h.
-        side_data = cast("Mapping[str, memoryview]", frame.side_data)
-        a, b, _, c, d, *_ = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32).tolist()
-    except (KeyError, ValueError):  # nothing is asked for, or PyAV does not know something else that the frame carries
-        return picture
+def _turned(picture: Picture, orientation: Orientation) -> Picture:
+    a, b, c, d = orientation
     if abs(a) < abs(b):
         picture, a, d = picture.swapaxes(0, 1), c, b
     return np.ascontiguousarray(picture[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _orientation(frame: VideoFrame) -> Orientation:
+    try:
+        side_data = cast("Mapping[str, memoryview]", frame.side_data)
+        a, b, _, c, d, *_ = np.frombuffer(side_data["DISPLAYMATRIX"], np.int32).tolist()
+    except (KeyError, ValueError):  # nothing is asked for, or PyAV does not know something else that the frame carries
+        return AS_IT_IS
+    return a, b, c, d
 
 
 def _is_rgb(frame: VideoFrame) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import psutil
 import pytest
 from av.video.reformatter import ColorRange, ColorTrc
 from numpy.typing import NDArray
@@ -176,3 +177,17 @@ def test_colors_of_high_dynamic_range_keep_their_hue() -> None:
     red, green, blue = _hdr((0.58, 0.3, 0.3), ColorTrc.SMPTE2084).tolist()
     assert red > 200
     assert max(green, blue) < 60
+
+
+def test_samples_leave_no_frames_behind(tmp_path: Path) -> None:
+    film = write_video(tmp_path / "film.mp4", [120], size=(1280, 720))
+    frame_bytes = 1280 * 720 * 3 // 2
+    process = psutil.Process()
+    with open_film(film.path) as opened:
+        pictures = Pictures(64)
+        before = 0
+        for number, frame in enumerate(opened.frames()):
+            pictures.sample(frame.picture)
+            if number == 20:
+                before = process.memory_info().rss
+    assert process.memory_info().rss - before < 20 * frame_bytes
