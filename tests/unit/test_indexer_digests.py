@@ -1,9 +1,7 @@
 """A file that has not changed is not read again to know its digest."""
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,6 @@ from services.indexer.digests import Digests
 from services.indexer.jobs import Jobs
 
 STAMP = (1000, 1_700_000_000_000_000_000)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -41,13 +40,6 @@ OLD_REQUEST = {
     "metadata": {"year": "2008"},
     "detection": {"detector": "content", "threshold": 20.0, "min_scene_ns": 600000000, "max_scene_ns": 30000000000},
 }
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path)
-    yield database
-    database.close()
 
 
 @pytest.fixture

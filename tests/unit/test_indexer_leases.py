@@ -1,8 +1,7 @@
 """A job is worked on by one owner at a time, goes on when that one is gone, and is not tried for ever."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +17,6 @@ from tests.stores import scenes
 
 REQUEST = IndexRequest("/videos/a.mp4", "", "A", {"year": "2008"}, Detection())
 BASIS = Basis("digest", "model")
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path)
-    yield database
-    database.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -94,13 +94,6 @@ class SlowToDiscard(Files):
 
 def _request(uri: str) -> IndexRequest:
     return IndexRequest(uri, "", "", {}, Detection())
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(tmp_path)
-    yield database
-    database.close()
 
 
 @pytest.fixture
@@ -306,6 +299,7 @@ async def test_a_start_forgets_old_jobs_and_the_files_of_others(jobs: Jobs, runn
     jobs.cancel_queued(old)
     working = asyncio.create_task(runner(pipeline, history=timedelta(0)).run())
     await pipeline.entered.wait()
+    await _until(lambda: bool(pipeline.discarded))  # which goes on beside the jobs
     pipeline.may_leave.set()
     await _stopped(working)
     assert pipeline.retained == {waiting}

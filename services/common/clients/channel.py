@@ -67,7 +67,8 @@ class Client(Generic[Stub]):
         """One call; `request` is a message, or an async iterator of messages for a client stream."""
         running: Any = method(request, timeout=call.timeout_s(timeout_s), metadata=_metadata())
         ends: list[grpc.aio.AioRpcError] = []
-        running.add_done_callback(lambda ended: ends.append(_end_of(ended)))
+        if isinstance(request, AsyncIterator):
+            running.add_done_callback(lambda ended: ends.append(_end_of(ended)))
         try:
             return cast(Response, await running)
         except grpc.aio.AioRpcError as failure:
