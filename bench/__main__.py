@@ -2,38 +2,64 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
 
 from transformers.utils import logging as transformers_logging
 
 from bench.baseline import baseline
+from bench.embed import embed
 from bench.index import index
 from bench.memory import memory
+from bench.retrieval import retrieval
 from bench.scenes import scenes
 from bench.soak import soak
 from bench.videos import bench_video
+from services.embedder.encoder import BackEnd, Precision
 
-BENCHMARKS = {
-    "baseline": (baseline, "the method that we grew from, and ours, on the same video"),
-    "index": (index, "indexing beside decoding and embedding alone, and several videos at once"),
-    "scenes": (scenes, "how well each detector finds cuts, and how fast"),
-    "soak": (soak, "the indexer's memory over 200 videos in a row"),
-    "memory": (memory, "the indexer's memory for a video, and for one twice as long"),
+BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], str]] = {
+    "baseline": (
+        lambda given: baseline(given.model, bench_video()),
+        "the method that we grew from, and ours, on the same video",
+    ),
+    "embed": (
+        lambda given: embed(given.model, given.back_end, given.precision, given.photographs),
+        "the encoder alone and through gRPC, one caller and many, and a query meanwhile",
+    ),
+    "index": (
+        lambda given: index(given.model, bench_video()),
+        "indexing beside decoding and embedding alone, and several videos at once",
+    ),
+    "memory": (
+        lambda given: memory(given.model, bench_video()),
+        "the indexer's memory for a video, and for one twice as long",
+    ),
+    "retrieval": (
+        lambda given: retrieval(given.model, given.photographs, given.videos),
+        "how often a caption finds its photograph or video",
+    ),
+    "scenes": (lambda given: scenes(bench_video()), "how well each detector finds cuts, and how fast"),
+    "soak": (lambda given: soak(given.model), "the indexer's memory over 200 videos in a row"),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
-    for name, (_, meaning) in BENCHMARKS.items():
-        command = names.add_parser(name, help=meaning)
+    commands = {name: names.add_parser(name, help=meaning) for name, (_, meaning) in BENCHMARKS.items()}
+    for command in commands.values():
         command.add_argument("--model", default="lite", help='ours: "lite", a folder or a hub name')
         command.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    commands["embed"].add_argument("--back-end", default="auto", choices=("auto", *get_args(BackEnd)))
+    commands["embed"].add_argument("--precision", default="auto", choices=("auto", *get_args(Precision)))
+    for name in ("embed", "retrieval"):
+        commands[name].add_argument("--photographs", type=Path, help="a folder laid out as Flickr8k")
+    commands["retrieval"].add_argument("--videos", type=Path, help="a folder of videos with a captions.json")
     arguments = parser.parse_args()
     transformers_logging.disable_progress_bar()
     run, _ = BENCHMARKS[arguments.name]
-    figures = run(arguments.model, bench_video())
+    figures = run(arguments)
     if arguments.json:
         print(json.dumps(figures))
     else:

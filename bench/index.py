@@ -22,7 +22,7 @@ from bench.system import indexed, indexed_at_once, running
 from bench.videos import write_repeated
 from services.common.media import Detection, Matrix
 from services.embedder import process
-from services.embedder.loading import load_encoder
+from services.embedder.loading import Choice, load_encoders
 from services.indexer.analysis import Analyzer, SampledScene, Task
 from services.indexer.batches import BATCH
 from services.indexer.pictures import Picture
@@ -127,7 +127,7 @@ def _decode(video: Path) -> Cost:
 
 def _write_pictures(model: str, video: Path, path: Path) -> None:
     """What indexing sends to the embedder."""
-    task = Task(video, Detection(), load_encoder(model, "auto", "float32").model.image_size)
+    task = Task(video, Detection(), load_encoders(Choice(model))[0].model.image_size)
     scenes = (event for event in Analyzer(task).events() if isinstance(event, SampledScene))
     np.savez(path, *[sample.picture for scene in scenes for sample in scene.samples])
 
@@ -135,12 +135,12 @@ def _write_pictures(model: str, video: Path, path: Path) -> None:
 def _embed(model: str, pictures: Path) -> Cost:
     """Prepare and embed the pictures in batches, once warm."""
     process.tune()
-    encoder = load_encoder(model, "auto", "float32")
+    encoder = load_encoders(Choice(model))[0]
     with np.load(pictures) as file:
         images = list(file.values())
 
     def embed(some: Sequence[Picture]) -> Matrix:
-        return encoder.encode_images([encoder.prepare(Image.fromarray(image)) for image in some])
+        return encoder.encode_images([encoder.prepare_image(Image.fromarray(image)) for image in some])
 
     batches = [images[first : first + BATCH] for first in range(0, len(images), BATCH)]
     embed(batches[0])

@@ -44,7 +44,7 @@ class Found(NamedTuple):
     """Decoding counts."""
 
 
-def scenes(_model: str, video: Path) -> dict[str, Any]:
+def scenes(video: Path) -> dict[str, Any]:
     """Figures for the video, if its shots are known, and for films made for this."""
     shots = video.with_suffix(".shots.txt")
     known = shots.exists()

@@ -1,7 +1,6 @@
 """`python -m bench soak`: the indexer's memory over many videos in a row."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,7 +12,7 @@ from tools.samples import sample_videos
 VIDEOS, STEP = 200, 20
 
 
-def soak(model: str, _video: Path) -> dict[str, Any]:
+def soak(model: str) -> dict[str, Any]:
     """What the indexer holds after each STEP videos, while none is being indexed."""
     return {
         "videos": VIDEOS,

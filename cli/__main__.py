@@ -7,7 +7,7 @@ import grpc
 import typer
 from typer.core import TyperGroup
 
-from cli import exits, index, jobs, output, search, sources, status, videos
+from cli import exits, index, jobs, models, output, search, sources, status, videos
 from services.common import call
 from services.common.errors import InvalidInputError, VideosearchError
 
@@ -47,6 +47,7 @@ app.command()(index.index)
 app.command()(search.search)
 app.add_typer(videos.app, name="videos")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(models.app, name="models")
 app.command()(status.status)
 
 

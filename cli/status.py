@@ -116,7 +116,7 @@ def _print(found: Status) -> None:
 def _model_line(model: Model | None) -> str:
     if model is None:
         return ""
-    how = f"{model.dimension} dimensions, {model.precision} on {model.device}"
+    how = f"{model.dimension} dimensions, {model.back_end} {model.precision} on {model.device}"
     return f"{model.name}, fingerprint {model.fingerprint}, {how}"
 
 

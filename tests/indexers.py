@@ -32,7 +32,7 @@ from tests.servers import serving
 from tests.stores import store
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc, indexer_pb2_grpc
 
-MODEL = Model("colors", "colors-1", 3, 64, 1, 0.0, "cpu", "float32")
+MODEL = Model("colors", "colors-1", 3, 64, 1, 0.0, "cpu", "float32", "torch")
 
 
 class ColorEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):

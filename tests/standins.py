@@ -60,7 +60,7 @@ class WordEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         return embedder_pb2.EmbedTextsResponse(embeddings=map(self._embed, request.texts))
 
     async def GetModel(self, request, context):
-        model = Model("words", self.model, DIMENSION, 224, MAX_WORDS, 0.0, "cpu", "float32")
+        model = Model("words", self.model, DIMENSION, 224, MAX_WORDS, 0.0, "cpu", "float32", "torch")
         return embedder_pb2.GetModelResponse(model=convert.model_to(model))
 
     def _embed(self, text: str) -> embedder_pb2.TextEmbedding:

@@ -3,14 +3,16 @@
 The table is part of the model, because MiniLM takes seconds to compute it, a minute on a busy machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from services.common import vectors
 from services.common.media import Matrix
-from services.embedder.device import placement
+from services.embedder.heads import WIDTH
 from services.embedder.lite import CLASSES
 from services.embedder.minilm import MiniLM
 
@@ -24,11 +26,24 @@ def class_names() -> list[str]:
     return [line for line in NAMES.read_text("utf-8").splitlines() if not line.startswith("#")]
 
 
-def compute_classes(encoder: MiniLM, names: Sequence[str]) -> Matrix:
+def compute_classes(names: Sequence[str]) -> Matrix:
     """A unit vector for each name: (N, 384)."""
-    triples = [[template.format(name) for template in TEMPLATES] for name in names]
-    return vectors.normalize([encoder.encode(triple).matrix.mean(axis=0) for triple in triples])
+    read = text_tower()
+    triples = [read([template.format(name) for template in TEMPLATES])[:, :WIDTH] for name in names]
+    return vectors.normalize(torch.stack(triples).mean(dim=1).numpy())
+
+
+def text_tower() -> Callable[[Sequence[str]], Tensor]:
+    minilm = MiniLM().eval()
+
+    @torch.inference_mode()
+    def read(texts: Sequence[str]) -> Tensor:
+        batch = minilm.tokenize.collate([minilm.tokenize(text).inputs for text in texts])
+        levels: Tensor = minilm(**{name: torch.from_numpy(array) for name, array in batch.items()})
+        return levels
+
+    return read
 
 
 if __name__ == "__main__":
-    np.save(CLASSES, compute_classes(MiniLM(placement("cpu", "float32")), class_names()).astype(np.float16))
+    np.save(CLASSES, compute_classes(class_names()).astype(np.float16))

@@ -42,3 +42,7 @@ TRANSIENT = (UnavailableError, OverloadedError, DeadlineError)
 
 class StartupError(Exception):
     """The service cannot start; the text is the one line that an operator reads."""
+
+
+class FatalError(Exception):
+    """The service cannot go on; the text is the one line that an operator reads. A new process may do better."""

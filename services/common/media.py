@@ -165,6 +165,7 @@ class Model:
     logit_scale: float
     device: str
     precision: str
+    back_end: str
 
 
 @dataclass(frozen=True, slots=True)

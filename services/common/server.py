@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.common import logs
 from services.common.call import MAX_MESSAGE_BYTES
-from services.common.errors import StartupError
+from services.common.errors import FatalError, StartupError
 from services.common.interceptors import CallInterceptor
 from services.common.settings import ServerSettings
 
@@ -99,7 +99,7 @@ async def until_stopped(work: Coroutine[Any, Any, object]) -> None:
 
 
 def run(settings_type: type[S], serve: Callable[[S], Coroutine[Any, Any, None]]) -> None:
-    """The main function of a service: read the settings, serve, and leave with one line if it cannot start."""
+    """The main function of a service: read the settings, serve, and leave with one line if it cannot start or go on."""
     try:
         settings = settings_type.load()
         logs.configure(settings.log_format, settings.log_level)
@@ -107,3 +107,5 @@ def run(settings_type: type[S], serve: Callable[[S], Coroutine[Any, Any, None]])
         asyncio.run(serve(settings))
     except StartupError as error:
         sys.exit(f"cannot start: {error}")
+    except FatalError as error:
+        sys.exit(f"cannot go on: {error}")

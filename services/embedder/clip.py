@@ -1,83 +1,126 @@
 """CLIP-family checkpoints as transformers loads them: CLIP, SigLIP, Chinese-CLIP, AltCLIP and others of two towers."""
 
-from collections.abc import Sequence
+import math
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from transformers.image_processing_backends import PilBackend
 
-from services.common import vectors
-from services.common.media import Matrix, Model
 from services.embedder.checkpoint import Checkpoint
-from services.embedder.device import Placement
-from services.embedder.encoder import Pixels, TextEmbeddings
+from services.embedder.encoder import Inputs
 from services.embedder.fingerprint import fingerprint, tokenizer_settings
-from services.embedder.tokens import Padding, TextTokenizer
+from services.embedder.pixels import Normalize, Resize
+from services.embedder.tokens import TextTokenizer
+from services.embedder.towers import Towers
 
 FORMAL_SETTINGS = ("image_processor_type", "processor_class", "transformers_version")
 """Of an image processor: they name the library's classes and change nothing about the pixels."""
 
 
-class ClipEncoder:
-    def __init__(self, name: str, checkpoint: Checkpoint, placement: Placement) -> None:
-        """`checkpoint` is moved to `placement`, in place."""
-        model, processor, tokenizer = checkpoint
-        # Both before the weights lose precision.
-        logit_scale = _logit_scale(model)
-        digest = fingerprint(model.state_dict(), _pixel_settings(processor), tokenizer_settings(tokenizer))
-        self._placement = placement
-        self._processor = processor
-        self._tokenize = _text_tokenizer(model.config, tokenizer)
-        self._clip = model.eval().to(*placement)
-        self._model = Model(
-            name=name,
-            fingerprint=digest,
-            dimension=self.encode_texts(["size"]).matrix.shape[1],
-            image_size=_image_size(processor, model.config),
-            max_text_tokens=self._tokenize.max_tokens,
-            logit_scale=logit_scale,
-            device=str(placement.device),
-            precision=str(placement.dtype).removeprefix("torch."),
-        )
+def clip_towers(name: str, checkpoint: Checkpoint) -> Towers:
+    model, processor, tokenizer = checkpoint
+    resize = _resize(processor)
 
-    @property
-    def model(self) -> Model:
-        return self._model
-
-    def prepare(self, image: Image.Image) -> Pixels:
+    def prepare_image(image: Image.Image) -> Inputs:
         """As the checkpoint's own processor does it."""
-        arrays = self._processor(images=[image], return_tensors="np")
-        return {name: array[0] for name, array in arrays.items()}
+        return {key: array[0] for key, array in processor(images=[image], return_tensors="np").items()}
 
-    @torch.inference_mode()
-    def encode_images(self, images: Sequence[Pixels]) -> Matrix:
-        inputs = {name: self._tensor(np.stack([image[name] for image in images])) for name in images[0]}
-        return _unit(self._clip.get_image_features(**inputs))
-
-    @torch.inference_mode()
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings:
-        tokens = self._tokenize(texts, self._placement.device)
-        return TextEmbeddings(_unit(self._clip.get_text_features(**tokens.inputs)), tokens.truncated)
-
-    def _tensor(self, array: Any) -> Tensor:
-        """On the model's device, pixels in the model's precision; masks and shapes stay whole numbers."""
-        tensor = torch.from_numpy(array).to(self._placement.device)
-        return tensor.to(self._placement.dtype) if tensor.is_floating_point() else tensor
+    return Towers(
+        name=name,
+        fingerprint=fingerprint(model.state_dict(), _pixel_settings(processor), tokenizer_settings(tokenizer)),
+        images=PixelTower(model, _normalize(processor)) if resize else ImageTower(model),
+        texts=TextTower(model),
+        prepare_image=resize or prepare_image,
+        tokenize=_text_tokenizer(model, tokenizer),
+        image_size=_image_size(processor, model.config),
+        logit_scale=_logit_scale(model),
+        # Siglip2Model goes through the pictures one by one, so a trace of some holds their proportions.
+        traceable=model.config.model_type != "siglip2",
+    )
 
 
-def _unit(features: Any) -> Matrix:
-    """Unit rows (B, D) of what a tower returned: its projection or, since transformers 5, an output that holds it."""
+class PixelTower(nn.Module):
+    """Takes bytes (B, H, W, 3), resized and cropped; a quarter of what normalized pixels take."""
+
+    def __init__(self, model: Any, normalize: Normalize) -> None:
+        super().__init__()
+        self.model = model
+        self.normalize = normalize
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return _projection(self.model.get_image_features(pixel_values=self.normalize(pixels).to(self.model.dtype)))
+
+
+class ImageTower(nn.Module):
+    """Takes what the checkpoint's own processor makes of an image. SigLIP2's NaFlex adds which patches there are."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, pixel_values: Tensor, pixel_attention_mask: Tensor | None = None, spatial_shapes: Tensor | None = None
+    ) -> Tensor:
+        patches = {"pixel_attention_mask": pixel_attention_mask, "spatial_shapes": spatial_shapes}
+        given = {name: tensor for name, tensor in patches.items() if tensor is not None}
+        return _projection(self.model.get_image_features(pixel_values=pixel_values.to(self.model.dtype), **given))
+
+
+class TextTower(nn.Module):
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
+    ) -> Tensor:
+        others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        given = {name: tensor for name, tensor in others.items() if tensor is not None}
+        return _projection(self.model.get_text_features(input_ids=input_ids, **given))
+
+
+def _projection(features: Any) -> Tensor:
+    """What a tower returned: its projection or, since transformers 5, an output that holds it."""
     projection: Tensor = features if isinstance(features, Tensor) else features.pooler_output
-    return vectors.normalize(projection.float().cpu().numpy())
+    return projection
 
 
-def _text_tokenizer(config: Any, tokenizer: Any) -> TextTokenizer:
-    max_tokens = min(tokenizer.model_max_length, config.text_config.max_position_embeddings)
-    # SigLIP was trained on padded texts, without a mask: https://huggingface.co/docs/transformers/model_doc/siglip
-    padding: Padding = "max_length" if config.model_type.startswith("siglip") else "longest"
-    return TextTokenizer(tokenizer, max_tokens, padding)
+def _resize(processor: Any) -> Resize | None:
+    """What a processor does before it normalizes, if that is to resize and perhaps to crop; None if it is another."""
+    # As in transformers: https://github.com/huggingface/transformers/blob/main/src/transformers/image_processing_backends.py
+    if getattr(type(processor), "_preprocess", None) is not PilBackend._preprocess:  # noqa: SLF001 - whether it is that
+        return None
+    if not (processor.do_resize and processor.do_rescale and processor.do_normalize) or processor.do_pad:
+        return None
+    resample = Image.Resampling(int(processor.resample))
+    size = dict(processor.size)
+    if size.keys() == {"height", "width"} and not processor.do_center_crop:
+        return Resize(size["height"], size["width"], resample)
+    crop = dict(processor.crop_size or {})
+    fits = size.keys() == {"shortest_edge"} and crop and size["shortest_edge"] >= max(crop.values())
+    if fits and processor.do_center_crop:
+        return Resize(crop["height"], crop["width"], resample, shortest_edge=size["shortest_edge"])
+    return None
+
+
+def _normalize(processor: Any) -> Normalize:
+    return Normalize(processor.image_mean, processor.image_std, processor.rescale_factor)
+
+
+def _text_tokenizer(model: Any, tokenizer: Any) -> TextTokenizer:
+    positions = next(module for name, module in model.text_model.named_modules() if "position_embedding" in name)
+    # RoBERTa, which AltCLIP has, counts positions from behind that of padding.
+    unused = 0 if positions.padding_idx is None else positions.padding_idx + 1
+    # SigLIP was trained on padded texts, without a mask, SigLIP2 moreover on lower case, which transformers 5 knows of
+    # its NaFlex models only: https://huggingface.co/docs/transformers/model_doc/siglip2
+    siglip = model.config.model_type.startswith("siglip")
+    return TextTokenizer(
+        tokenizer,
+        min(tokenizer.model_max_length, positions.num_embeddings - unused),
+        always_full=siglip,
+        lower_case=siglip and tokenizer.init_kwargs.get("do_lower_case", False),
+    )
 
 
 def _pixel_settings(processor: Any) -> dict[str, Any]:
@@ -85,6 +128,8 @@ def _pixel_settings(processor: Any) -> dict[str, Any]:
 
 
 def _image_size(processor: Any, config: Any) -> int:
+    if patches := getattr(processor, "max_num_patches", None):  # NaFlex: of a square
+        return int(math.isqrt(patches) * processor.patch_size)
     size = getattr(processor, "size", None) or {}
     sides = [size[side] for side in ("shortest_edge", "height", "width") if size.get(side)]
     return int(min(sides, default=config.vision_config.image_size))

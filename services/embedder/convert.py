@@ -3,7 +3,7 @@
 from services.common import convert
 from services.common.errors import InvalidInputError
 from services.common.media import Matrix
-from services.embedder.encoder import TextEmbeddings
+from services.embedder.embedder import TextEmbeddings
 from services.embedder.images import RawImage
 from videosearch.v1 import embedder_pb2
 

@@ -20,6 +20,9 @@ MEAN, SCALE = 127.0, 128.0
 STRIDES = (1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1)
 """Of the blocks' depthwise convolutions; all other numbers follow from the shapes of the weights."""
 
+LEVELS = (4, 7, 10, 14, 15)
+"""Blocks whose output is part of the features: the last ones of each size, and the one before the last."""
+
 NORM_EPSILON = 1e-3
 
 Weights = Mapping[str, Tensor]
@@ -27,20 +30,30 @@ Weights = Mapping[str, Tensor]
 
 
 class EfficientNetLite0(nn.Module):
-    """Images (B, 3, 224, 224) to class logits (B, 1000)."""
+    """Images (B, 3, 224, 224) to `features`, and those to class logits."""
 
     def __init__(self, weights: Weights) -> None:
         super().__init__()
         self.stem = Convolution(weights, "_conv_stem", "_bn0", stride=2)
-        self.blocks = nn.Sequential(*(Block(weights, f"_blocks.{n}", stride) for n, stride in enumerate(STRIDES)))
+        self.blocks = nn.ModuleList(Block(weights, f"_blocks.{n}", stride) for n, stride in enumerate(STRIDES))
         self.head = Convolution(weights, "_conv_head", "_bn1")
-        class_count, feature_count = weights["_fc.weight"].shape
-        self.classifier = nn.Linear(feature_count, class_count)
+        class_count, self.top = weights["_fc.weight"].shape
+        self.classifier = nn.Linear(self.top, class_count)
         self.classifier.load_state_dict({"weight": weights["_fc.weight"], "bias": weights["_fc.bias"]})
 
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.head(self.blocks(self.stem(images)))  # (B, 1280, 7, 7)
-        logits: Tensor = self.classifier(features.mean(dim=(2, 3)))
+    def features(self, images: Tensor) -> Tensor:
+        """Means over the picture, (B, 2024): of the top, 1280 of them, none negative; then of LEVELS, high to low."""
+        maps = self.stem(images)
+        levels = []
+        for number, block in enumerate(self.blocks):
+            maps = block(maps)
+            if number in LEVELS:
+                levels.append(maps.mean(dim=(2, 3)))
+        return torch.cat([self.head(maps).mean(dim=(2, 3)), *reversed(levels)], dim=1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Class logits (B, 1000)."""
+        logits: Tensor = self.classifier(features[:, : self.top])
         return logits
 
 

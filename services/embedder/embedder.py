@@ -1,4 +1,4 @@
-"""Takes texts and images of many callers at once to the one model."""
+"""Takes texts and images of many callers at once to the model, of which there may be several replicas."""
 
 import asyncio
 import contextlib
@@ -8,53 +8,76 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self, TypeVar
-
-import numpy as np
-from PIL import Image
+from typing import NamedTuple, Self, TypeVar
 
 from services.common import call
-from services.common.errors import DeadlineError, InvalidInputError, OverloadedError, UnavailableError
+from services.common.errors import InvalidInputError, OverloadedError, UnavailableError
 from services.common.media import Matrix, Model
-from services.embedder.encoder import Encoder, Pixels, TextEmbeddings
+from services.embedder.encoder import Encoder, Inputs
 from services.embedder.images import RawImage, picture
+from services.embedder.lanes import Call, Lane, Lanes
+from services.embedder.replica import Replica
+from services.embedder.templates import PLACE, averaged, worded
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+Given = TypeVar("Given")
+Prepared = TypeVar("Prepared")
+
+PIECE = 8
+"""Items that a thread prepares at a stretch, at least: a handover costs as much as to prepare one or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     max_batch: int
-    """Texts or images in one forward pass. A longer call takes several; other calls get their turns between."""
+    """Images in one forward pass."""
     max_queue: int
     """Texts and images accepted and not yet embedded; what comes on top is refused."""
+    max_queue_bytes: int
+    """As `max_queue`, of the texts and images as they came."""
     max_image_pixels: int
 
 
-class Embedder:
-    """One thread owns the model; images are decoded and resized in others. Enter it, then `load` a model."""
+class TextEmbeddings(NamedTuple):
+    matrix: Matrix
+    truncated: Sequence[bool]
+    """For each text, whether it was longer than the model reads."""
 
-    def __init__(self, limits: Limits) -> None:
+
+class Embedder:
+    """A thread owns each encoder; texts and images are prepared in others. Enter it, then `load` a model."""
+
+    def __init__(self, limits: Limits, templates: Sequence[str] = ()) -> None:
+        """With `templates`, each with a `{}`, a text's embedding is that of its mean over them all."""
         self._limits = limits
-        self._waiting = 0
+        self._templates = templates or (PLACE,)
+        self._items, self._bytes = 0, 0
+        self._loop = asyncio.get_running_loop()
+        self._lanes = Lanes(self._loop)
         self._encoder: Encoder | None = None
-        self._model_thread = ThreadPoolExecutor(1, "model")
         self._preparers = ThreadPoolExecutor(os.cpu_count(), "prepare")
+        self._replicas: list[Replica] = []
+        self._working: list[asyncio.Future[None]] = []
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for executor in (self._preparers, self._model_thread):
-            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
+        self._lanes.close(UnavailableError("the embedder is stopping; retry"))
+        await asyncio.to_thread(self._preparers.shutdown, cancel_futures=True)
+        for replica in self._replicas:
+            await asyncio.to_thread(replica.close)
 
-    async def load(self, load: Callable[[], Encoder]) -> None:
-        """Load the model and run it once, so that the first caller does not wait for what is set up lazily."""
-        loop = asyncio.get_running_loop()
-        encoder = await loop.run_in_executor(self._model_thread, load)
-        await loop.run_in_executor(self._model_thread, _warm_up, encoder)
-        self._encoder = encoder
+    async def load(self, load: Callable[[], Sequence[Encoder]]) -> None:
+        """Load a model, and warm and time its replicas, so that no caller waits for what is set up lazily."""
+        encoders = await asyncio.to_thread(load)
+        self._replicas = [Replica(encoder, self._lanes) for encoder in encoders]
+        await asyncio.gather(*(replica.warm(self._limits.max_batch) for replica in self._replicas))
+        self._working = [replica.start() for replica in self._replicas]
+        self._encoder = encoders[0]
+
+    async def until_lost(self) -> None:
+        """Once loaded: wait until a replica stops by itself, and raise the reason; mostly a DeviceLostError."""
+        await asyncio.gather(*self._working)
 
     @property
     def model(self) -> Model:
@@ -63,17 +86,28 @@ class Embedder:
     async def embed_texts(self, texts: Sequence[str]) -> TextEmbeddings:
         """One embedding a text. OverloadedError at once if the queue is full."""
         encoder = self._ready()
-        with self._place(len(texts)):
-            parts = await self._in_turns(encoder.encode_texts, texts)
-        truncated = tuple(flag for part in parts for flag in part.truncated)
-        return TextEmbeddings(np.concatenate([part.matrix for part in parts]), truncated)
+        with self._place(len(texts), sum(len(text.encode()) for text in texts)):
+            sentences = [sentence for text in texts for sentence in worded(text, self._templates)]
+            prepared = await self._prepared(encoder.prepare_text, sentences)
+            matrix = await self._rows("texts", [each.inputs for each in prepared])
+        count = len(self._templates)
+        cut = [each.truncated for each in prepared]
+        truncated = [any(cut[first : first + count]) for first in range(0, len(cut), count)]
+        return TextEmbeddings(averaged(matrix, count), truncated)
 
     async def embed_images(self, images: Sequence[bytes | RawImage]) -> Matrix:
         """One row an image; errors as `embed_texts`, and InvalidInputError that names the first bad image."""
         encoder = self._ready()
-        with self._place(len(images)):
-            pixels = await self._prepared(encoder, images)
-            return np.concatenate(await self._in_turns(encoder.encode_images, pixels))
+
+        def prepare(numbered: tuple[int, bytes | RawImage]) -> Inputs:
+            index, image = numbered
+            try:
+                return encoder.prepare_image(picture(image, self._limits.max_image_pixels))
+            except InvalidInputError as error:
+                raise InvalidInputError(f"images[{index}]: {error}") from None
+
+        with self._place(len(images), sum(map(_size_bytes, images))):
+            return await self._rows("images", await self._prepared(prepare, list(enumerate(images))))
 
     def _ready(self) -> Encoder:
         if self._encoder is None:
@@ -81,56 +115,41 @@ class Embedder:
         return self._encoder
 
     @contextlib.contextmanager
-    def _place(self, items: int) -> Iterator[None]:
-        """Places in the queue, or OverloadedError."""
-        if self._waiting + items > self._limits.max_queue:
-            raise OverloadedError(
-                f"the model's queue has {self._waiting} of {self._limits.max_queue} places taken and no room for "
-                f"{items} more; retry with backoff"
-            )
-        self._waiting += items
+    def _place(self, items: int, size_bytes: int) -> Iterator[None]:
+        """Room in the queue, or OverloadedError."""
+        limits = self._limits
+        if self._items + items > limits.max_queue:
+            taken = f"{self._items} of {limits.max_queue} places taken and no room for {items} more"
+            raise OverloadedError(f"the model's queue has {taken}; retry with backoff")
+        if self._bytes + size_bytes > limits.max_queue_bytes:
+            taken = f"{self._bytes} of {limits.max_queue_bytes} bytes taken and no room for {size_bytes} more"
+            raise OverloadedError(f"the model's queue has {taken}; retry with backoff")
+        self._items += items
+        self._bytes += size_bytes
         try:
             yield
         finally:
-            self._waiting -= items
+            self._items -= items
+            self._bytes -= size_bytes
 
-    async def _prepared(self, encoder: Encoder, images: Sequence[bytes | RawImage]) -> list[Pixels]:
-        def prepare(image: bytes | RawImage) -> Pixels:
-            return encoder.prepare(picture(image, self._limits.max_image_pixels))
+    async def _prepared(self, prepare: Callable[[Given], Prepared], items: Sequence[Given]) -> list[Prepared]:
+        """Prepare in parallel; of several that fail, the first one's error is raised."""
 
-        loop = asyncio.get_running_loop()
-        futures = [loop.run_in_executor(self._preparers, prepare, image) for image in images]
+        def piece(first: int) -> list[Prepared]:
+            return [prepare(item) for item in items[first : first + PIECE]]
+
+        jobs = [self._loop.run_in_executor(self._preparers, piece, first) for first in range(0, len(items), PIECE)]
         try:
-            return [await _named(future, index) for index, future in enumerate(futures)]
+            return [item for job in jobs for item in await job]
         finally:
-            for future in futures:
-                future.cancel()
+            for job in jobs:
+                job.cancel()
 
-    async def _in_turns(self, encode: Callable[[Sequence[Item]], Result], items: Sequence[Item]) -> list[Result]:
-        """Encode by batches. A call has one of them in the model thread's line at a time, so calls take turns.
-
-        Cancelling a call takes its batch out of the line; one whose deadline has passed is dropped at its turn.
-        """
-        deadline = time.monotonic() + call.timeout_s(math.inf)
-
-        def forward(batch: Sequence[Item]) -> Result:
-            if time.monotonic() >= deadline:
-                raise DeadlineError("the deadline passed while the call waited for the model")
-            return encode(batch)
-
-        loop = asyncio.get_running_loop()
-        step = self._limits.max_batch
-        batches = [items[start : start + step] for start in range(0, len(items), step)]
-        return [await loop.run_in_executor(self._model_thread, forward, batch) for batch in batches]
+    async def _rows(self, lane: Lane, items: Sequence[Inputs]) -> Matrix:
+        waiting = Call(items, time.monotonic() + call.timeout_s(math.inf))
+        self._lanes.put(lane, waiting)
+        return await waiting.result
 
 
-async def _named(future: asyncio.Future[Pixels], index: int) -> Pixels:
-    try:
-        return await future
-    except InvalidInputError as error:
-        raise InvalidInputError(f"images[{index}]: {error}") from None
-
-
-def _warm_up(encoder: Encoder) -> None:
-    encoder.encode_texts(["warm"])
-    encoder.encode_images([encoder.prepare(Image.new("RGB", (64, 64)))])
+def _size_bytes(image: bytes | RawImage) -> int:
+    return len(image if isinstance(image, bytes) else image.rgb)

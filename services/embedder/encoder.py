@@ -8,28 +8,41 @@ from PIL import Image
 
 from services.common.media import Matrix, Model
 
-Precision = Literal["float32", "bfloat16", "float16"]
+BackEnd = Literal["torch", "openvino"]
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
 
-Pixels: TypeAlias = Mapping[str, NDArray[Any]]
-"""One image as the model takes it: arrays by the names of its inputs, without the axis of the batch."""
+Inputs: TypeAlias = Mapping[str, NDArray[Any]]
+"""One image or text as a tower takes it: arrays by the names of its inputs, without the axis of the batch."""
 
 
-class TextEmbeddings(NamedTuple):
-    matrix: Matrix
-    truncated: tuple[bool, ...]
-    """For each text, whether it was longer than the model reads."""
+class PreparedText(NamedTuple):
+    inputs: Inputs
+    truncated: bool
+    """Whether the text was longer than the model reads."""
+
+
+class DeviceLostError(Exception):
+    """The device that a model runs on has failed; only a new process can use it again."""
 
 
 class Encoder(Protocol):
-    """A model in memory. `prepare` may be called from any thread; the rest only from the one that owns the model."""
+    """A model in memory. What prepares is for any thread, the rest for the one that owns the model."""
 
     @property
     def model(self) -> Model: ...
 
-    def prepare(self, image: Image.Image) -> Pixels:
-        """Resize, crop and scale an RGB image."""
+    def prepare_image(self, image: Image.Image) -> Inputs:
+        """Resize and crop an RGB image."""
         ...
 
-    def encode_images(self, images: Sequence[Pixels]) -> Matrix: ...
+    def prepare_text(self, text: str) -> PreparedText:
+        """Cut a text into tokens."""
+        ...
 
-    def encode_texts(self, texts: Sequence[str]) -> TextEmbeddings: ...
+    def encode_images(self, images: Sequence[Inputs]) -> Matrix:
+        """One unit row an image. DeviceLostError if nothing can be computed any more."""
+        ...
+
+    def encode_texts(self, texts: Sequence[Inputs]) -> Matrix:
+        """As `encode_images`."""
+        ...

@@ -10,8 +10,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from services.common.errors import InvalidInputError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+MAX_FILE_BYTES = 12 * 2**20
+"""Of an image file; less than the largest message, so that the answer names the image."""
+
 MAX_ASPECT = 100
 """Longer side over shorter side. Resized by its shorter side, a thin line of an image would fill the memory."""
+
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 50
+"""Encoders write about ten."""
 
 DECODER_ERRORS = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
 """What Pillow raises for files that are damaged in one way or another."""
@@ -44,10 +51,14 @@ def _framed(image: RawImage, max_pixels: int) -> Image.Image:
 
 
 def _decoded(data: bytes, max_pixels: int) -> Image.Image:
+    if len(data) > MAX_FILE_BYTES:
+        raise InvalidInputError(f"a file of {len(data)} bytes; at most {MAX_FILE_BYTES} are taken, so scale it down")
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as opened:  # reads the header only
             _check_size(opened.width, opened.height, max_pixels)
-            return _rgb(ImageOps.exif_transpose(opened))
+            _check_scans(opened, data)
+            opened.load()  # of an animation the first frame
+            return _rgb(_upright(opened))
     except UnidentifiedImageError:
         raise InvalidInputError("not a JPEG, PNG or WebP file") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -56,10 +67,26 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
         raise InvalidInputError(f"cannot be decoded: {error}") from None
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except DECODER_ERRORS:  # damaged EXIF says nothing, and the picture may still be good
+        return image
+    return image
+
+
 def _rgb(image: Image.Image) -> Image.Image:
+    """As a person sees it: what is transparent has no color, whatever the file hides there, and shows white paper."""
     if image.mode.startswith("I;16"):  # 16-bit gray, which convert() would clip to white
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+        gray = np.asarray(image)
+        shown = np.where(gray == image.info.get("transparency", -1), 255, gray >> 8)
+        return Image.fromarray(shown.astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    picture = image.convert("RGBA")
+    paper = Image.new("RGB", image.size, "white")
+    paper.paste(picture, mask=picture)
+    return paper
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -69,3 +96,9 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise InvalidInputError(f"{width}x{height} has more than {max_pixels} pixels; scale it down")
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise InvalidInputError(f"{width}x{height} is too narrow; one side is at most {MAX_ASPECT} times the other")
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    """Each scan of a progressive JPEG costs a pass over all pixels, however few bytes it has."""
+    if image.format in ("JPEG", "MPO") and data.count(START_OF_SCAN) > MAX_SCANS:
+        raise InvalidInputError(f"a JPEG of more than {MAX_SCANS} scans; save it anew")

@@ -1,10 +1,20 @@
 """What the embedder can be told by its environment."""
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, Json
 from pydantic_settings import SettingsConfigDict
 
+from services.common.call import MAX_MESSAGE_BYTES
 from services.common.settings import EMBEDDER_PORT, ServerSettings
-from services.embedder.encoder import Precision
+from services.embedder.encoder import BackEnd, Precision
+from services.embedder.templates import PLACE
+
+
+def _template(text: str) -> str:
+    if text.count(PLACE) != 1:
+        raise ValueError(f"a template holds {PLACE} exactly once, where the text goes")
+    return text
 
 
 class EmbedderSettings(ServerSettings):
@@ -16,12 +26,22 @@ class EmbedderSettings(ServerSettings):
     """`lite` (bundled), a folder with a CLIP-family checkpoint, or its name on the hub, such as
     `openai/clip-vit-base-patch32`."""
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """`auto` (the first GPU if there is one), `cpu`, `cuda` or `cuda:N`."""
-    precision: Precision = "float32"
-    """Arithmetic of the model. Half precision is for GPUs, and CPUs that have it in hardware."""
-    max_batch: int = Field(16, ge=1, le=4096)
-    """Texts or images in one forward pass; a longer call takes several. 16 suits a few CPU cores, 64 a GPU."""
+    """`cpu`, `cuda` (every GPU, each with a replica of the model), `cuda:N`, or `auto`: GPUs if there are any."""
+    back_end: BackEnd | Literal["auto"] = "auto"
+    """What computes: `torch`, `openvino` (an extra, for CPUs), or `auto`: the faster, measured at start."""
+    precision: Precision | Literal["auto"] = "auto"
+    """Arithmetic of the model: `float32`, `bfloat16`, `float16`, `int8` (openvino), or `auto`: the fastest that the
+    hardware has and that changes no ranking, measured at start."""
+    offline: bool = False
+    """Never ask the network for a model: it is a folder, or was fetched before."""
+    templates: Json[tuple[Annotated[str, AfterValidator(_template)], ...]] = Field((), validate_default=False)
+    """Sentences to put each text in, as a JSON list such as `["a photo of {}.", "{}"]`; their embeddings are averaged.
+    Embeddings of images and the model's fingerprint do not depend on them. Empty means the text as it is."""
+    max_batch: int = Field(64, ge=1, le=4096)
+    """Most images in one forward pass. How many are best is measured at start, up to this."""
     max_queue: int = Field(1024, ge=256)
-    """Texts and images that may wait for the model; calls beyond are refused as RESOURCE_EXHAUSTED."""
+    """Texts and images accepted and not yet embedded; calls beyond are refused as RESOURCE_EXHAUSTED."""
+    max_queue_bytes: int = Field(256 << 20, ge=MAX_MESSAGE_BYTES)
+    """As `max_queue`, in bytes of the texts and images as they came."""
     max_image_pixels: int = Field(50_000_000, ge=1, le=89_000_000)
     """Largest image, width times height, that is decoded. At most 89 million: from there Pillow refuses by itself."""

@@ -1,7 +1,7 @@
 import asyncio
 import contextlib
 import logging
-import threading
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 
@@ -13,62 +13,32 @@ from PIL import Image
 from services.common import vectors
 from services.common.clients.embedder import EmbedderClient
 from services.common.errors import OverloadedError, UnavailableError
-from services.common.media import Model
 from services.embedder.embedder import Embedder, Limits
-from services.embedder.encoder import TextEmbeddings
+from services.embedder.encoder import DeviceLostError
 from services.embedder.servicer import EmbedderServicer
+from tests.encoders import CountingEncoder, steady_clock, vector_of
 from tests.servers import serving
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc
 
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
-LIMITS = Limits(max_batch=4, max_queue=300, max_image_pixels=10_000)
-READS = 10  # characters
-
-
-class CountingEncoder:
-    """Stands in for a model's weights: notes what reaches it, and while `gate` is shut lets nothing pass."""
-
-    model = Model("counting", "f1", 3, 8, READS, 10.0, "cpu", "float32")
-
-    def __init__(self):
-        self.gate = threading.Event()
-        self.gate.set()
-        self.reached = threading.Event()
-        self.batches = []
-
-    def prepare(self, image):
-        return {"mean": np.asarray(image).mean(axis=(0, 1)) + 1}
-
-    def encode_images(self, images):
-        self._note(len(images))
-        return vectors.normalize([image["mean"] for image in images])
-
-    def encode_texts(self, texts):
-        self._note(list(texts))
-        matrix = vectors.normalize([[len(text), ord(text[0]), 1] for text in texts])
-        return TextEmbeddings(matrix, tuple(len(text) > READS for text in texts))
-
-    def _note(self, batch):
-        self.batches.append(batch)
-        self.reached.set()
-        self.gate.wait()
+LIMITS = Limits(max_batch=4, max_queue=300, max_queue_bytes=40 << 20, max_image_pixels=10_000)
 
 
 @pytest.fixture
-async def encoder():
+async def encoder(monkeypatch):
     """Loaded and warm; its gate opens again whatever the test does."""
+    steady_clock(monkeypatch)
     encoder = CountingEncoder()
     yield encoder
     encoder.gate.set()
 
 
 @contextlib.asynccontextmanager
-async def embedding(encoder, limits=LIMITS):
+async def embedding(encoder, limits=LIMITS, templates=()):
     """A server with a loaded encoder; yields its address."""
-    async with Embedder(limits) as embedder:
-        await embedder.load(lambda: encoder)
-        encoder.batches.clear()
-        encoder.reached.clear()
+    async with Embedder(limits, templates) as embedder:
+        await embedder.load(lambda: [encoder])
+        encoder.forget()
         add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, EmbedderServicer(embedder))
         async with serving(EmbedderClient.service, add) as address:
             try:
@@ -122,7 +92,7 @@ async def refusal(call):
 
 async def test_texts_are_embedded_in_order(stub):
     response = await stub.EmbedTexts(texts_of("a", "bcd"))
-    expected = vectors.normalize([[1, ord("a"), 1], [3, ord("b"), 1]])
+    expected = vectors.normalize([vector_of("a"), vector_of("bcd")])
     found = [vectors.from_bytes(result.embedding.vector) for result in response.embeddings]
     np.testing.assert_allclose(found, expected)
 
@@ -254,8 +224,14 @@ def ended():
     rpc_log.removeHandler(handler)
 
 
-async def test_a_full_queue_refuses_at_once(encoder):
-    limits = Limits(max_batch=4, max_queue=3, max_image_pixels=10_000)
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (replace(LIMITS, max_queue=3), "1 of 3 places taken and no room for 3 more"),
+        (replace(LIMITS, max_queue_bytes=10), "4 of 10 bytes taken and no room for 9 more"),
+    ],
+)
+async def test_a_full_queue_refuses_at_once(encoder, limits, said):
     async with (
         embedding(encoder, limits) as address,
         grpc.aio.insecure_channel(address) as channel,
@@ -263,11 +239,43 @@ async def test_a_full_queue_refuses_at_once(encoder):
     ):
         stub = embedder_pb2_grpc.EmbedderServiceStub(channel)
         async with busy(stub, encoder):
-            code, details = await refusal(stub.EmbedTexts(texts_of("a", "b", "c")))
-            assert (code, "1 of 3 places taken" in details) == (EXHAUSTED, True)
+            code, details = await refusal(stub.EmbedTexts(texts_of("abc", "def", "ghi")))
+            assert (code, said in details) == (EXHAUSTED, True)
             with pytest.raises(OverloadedError, match="retry with backoff"):
-                await client.embed_frames([np.zeros((4, 4, 3), np.uint8)] * 3)
-        assert len((await stub.EmbedTexts(texts_of("a", "b", "c"))).embeddings) == 3  # all places are free again
+                await client.embed_frames([np.zeros((2, 2, 3), np.uint8)] * 3)
+        assert len((await stub.EmbedTexts(texts_of("abc", "def", "ghi"))).embeddings) == 3  # all is free again
+
+
+async def test_a_failing_batch_is_an_internal_error_and_the_next_is_embedded(stub, encoder, caplog):
+    encoder.failures.append(ArithmeticError("secret detail"))
+    code, details = await refusal(stub.EmbedTexts(texts_of("a")))
+    assert (code, "secret" in details) == (grpc.StatusCode.INTERNAL, False)
+    assert caplog.text.count("ArithmeticError: secret detail") == 1
+    assert len((await stub.EmbedTexts(texts_of("b"))).embeddings) == 1
+
+
+async def test_a_lost_device_makes_the_service_unavailable(encoder):
+    async with Embedder(LIMITS) as embedder:
+        await embedder.load(lambda: [encoder])
+        add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, EmbedderServicer(embedder))
+        async with serving(EmbedderClient.service, add) as address, EmbedderClient(address) as client:
+            encoder.failures.append(DeviceLostError("fell off the bus"))
+            with pytest.raises(UnavailableError, match="device that the model runs on has failed"):
+                await client.embed_text("a")
+            with pytest.raises(DeviceLostError, match="fell off the bus"):
+                await embedder.until_lost()
+            with pytest.raises(UnavailableError, match="the model has stopped"):
+                await client.embed_text("a")
+
+
+async def test_a_text_is_embedded_in_every_template(encoder):
+    templates = ["{}", "the {}s here"]
+    async with embedding(encoder, templates=templates) as address, EmbedderClient(address) as client:
+        found = await client.embed_text("cat")
+    assert encoder.batches == [["cat", "the cats here"]]
+    expected = vectors.normalize(vectors.normalize([vector_of("cat"), vector_of("the cats here")]).mean(axis=0))
+    np.testing.assert_allclose(found.vector, expected, atol=1e-6)
+    assert found.truncated  # in the longer template
 
 
 async def test_a_cancelled_call_never_reaches_the_model(stub, encoder, ended):

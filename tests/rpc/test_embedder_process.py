@@ -1,12 +1,16 @@
 """The service as its operator starts it: `python -m services.embedder`."""
 
+import asyncio
 import contextlib
+import os
+import sys
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.clients.embedder import EmbedderClient
+from services.common.errors import UnavailableError
 from tests.checkpoints import make_clip
 from tools.stack import Service, StackError, free_addresses
 
@@ -14,7 +18,7 @@ NOT_SERVING, SERVING = health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.He
 
 
 @contextlib.asynccontextmanager
-async def started(model):
+async def started(model, **more):
     """The service, and the lines that it prints."""
     address, lines = free_addresses()["embedder"], []
     environment = {
@@ -22,6 +26,7 @@ async def started(model):
         "VIDEOSEARCH_EMBEDDER_MODEL": str(model),
         "VIDEOSEARCH_LOG_LEVEL": "error",
         "HF_ENDPOINT": "http://127.0.0.1:9",  # nobody listens on "discard"
+        **more,
     }
     service = Service("embedder", address, environment, lambda _name, line: lines.append(line))
     await service.start()
@@ -66,3 +71,53 @@ async def test_without_its_model_it_leaves_with_one_line():
             await service.ready()
     (line,) = lines
     assert line.startswith("cannot start: no model 'some/model'")
+
+
+@pytest.mark.parametrize("templates", ['["a photo"]', '["{} and {}"]', '["{}", ""]'])
+async def test_a_template_without_its_one_place_stops_the_start(tmp_path, templates):
+    async with started(tmp_path, VIDEOSEARCH_EMBEDDER_TEMPLATES=templates) as (service, lines):
+        await service.process.wait()
+        await service.stop()
+    (line,) = lines
+    assert line.startswith("cannot start: setting VIDEOSEARCH_EMBEDDER_TEMPLATES=")
+    assert "holds {} exactly once" in line
+
+
+LOSES_ITS_DEVICE = """
+from services.common.server import run
+from services.embedder import __main__ as main
+from services.embedder.encoder import DeviceLostError
+from services.embedder.settings import EmbedderSettings
+from tests.encoders import CountingEncoder
+
+class Fragile(CountingEncoder):
+    def encode_texts(self, texts):
+        if texts[0]["text"] == "lose it":
+            raise DeviceLostError("cuda:0: gone")
+        return super().encode_texts(texts)
+
+main.load_encoders = lambda choice: [Fragile()]
+run(EmbedderSettings, main.serve)
+"""
+
+
+async def test_without_its_device_it_is_not_serving_and_leaves_with_one_line():
+    address = free_addresses()["embedder"]
+    environment = {**os.environ, "VIDEOSEARCH_EMBEDDER_LISTEN": address, "VIDEOSEARCH_LOG_LEVEL": "error"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", LOSES_ITS_DEVICE), env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    async with health(address) as states, EmbedderClient(address) as client:
+        while await anext(states) != SERVING:
+            pass
+        with pytest.raises(UnavailableError, match="device that the model runs on has failed"):
+            await client.embed_text("lose it")
+        assert await anext(states) == NOT_SERVING
+        _, errors = await process.communicate()
+    assert (process.returncode, errors) == (1, b"cannot go on: the model's device is lost: cuda:0: gone\n")
+
+
+async def test_torch_is_not_loaded_before_the_process_is_set_up_for_it():
+    said = "import sys, services.embedder.__main__; print('torch' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", said, stdout=asyncio.subprocess.PIPE)
+    assert await process.communicate() == (b"False\n", None)

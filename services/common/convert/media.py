@@ -221,6 +221,7 @@ def model_to(model: Model) -> embedder_pb2.Model:
         logit_scale=model.logit_scale,
         device=model.device,
         precision=model.precision,
+        back_end=model.back_end,
     )
 
 
@@ -234,4 +235,5 @@ def model_from(model: embedder_pb2.Model) -> Model:
         logit_scale=model.logit_scale,
         device=model.device,
         precision=model.precision,
+        back_end=model.back_end,
     )
