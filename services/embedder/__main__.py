@@ -23,9 +23,9 @@ async def serve(settings: EmbedderSettings) -> None:
     async with embedder, Server(settings, EmbedderClient.service, add) as server:
 
         async def work() -> None:
-            await embedder.load(partial(load_encoders, choice))
-            await server.ready()
             try:
+                await embedder.load(partial(load_encoders, choice))
+                await server.ready()
                 await embedder.until_lost()
             except DeviceLostError as error:
                 await server.not_ready()

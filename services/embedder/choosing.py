@@ -75,10 +75,10 @@ def best(towers: Towers, device: torch.device, kinds: Sequence[Kind]) -> tuple[E
     kinds = [kind for kind in kinds if towers.traceable or kind.back_end == "torch"]
     if not kinds:
         raise StartupError(f"only torch computes {towers.name}; set VIDEOSEARCH_EMBEDDER_BACK_END to auto or torch")
-    if kinds == [REFERENCE]:
+    if kinds == [REFERENCE] and device.type == "cpu":
         return engine(towers, device, REFERENCE), towers.fingerprint
     reference = TorchEngine(towers, device, "float32")
-    trial = fastest(towers, reference, (engine(towers, device, kind) for kind in kinds))
+    trial = fastest(towers, reference, _engines(towers, device, kinds))
     return trial.engine, fingerprint_of(towers, trial)
 
 
@@ -88,6 +88,19 @@ def engine(towers: Towers, device: torch.device, kind: Kind) -> Engine:
     from services.embedder.openvino_engine import OpenVinoEngine
 
     return OpenVinoEngine(towers, kind.precision, dead_leaves(PICTURES, towers.image_size))
+
+
+def _engines(towers: Towers, device: torch.device, kinds: Sequence[Kind]) -> Iterator[Engine]:
+    """Without those that cannot be made here, while there are others."""
+    for kind in kinds:
+        try:
+            made = engine(towers, device, kind)
+        except Exception as error:
+            if len(kinds) == 1 or kind == REFERENCE:
+                raise
+            log.warning("%s cannot compute %s in %s: %s", kind.back_end, towers.name, kind.precision, error)
+        else:
+            yield made
 
 
 class Trial(NamedTuple):

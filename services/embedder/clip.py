@@ -115,6 +115,8 @@ def _text_tokenizer(model: Any, tokenizer: Any) -> TextTokenizer:
     # SigLIP was trained on padded texts, without a mask, SigLIP2 moreover on lower case, which transformers 5 knows of
     # its NaFlex models only: https://huggingface.co/docs/transformers/model_doc/siglip2
     siglip = model.config.model_type.startswith("siglip")
+    if siglip:  # whatever the checkpoint's file leaves out
+        tokenizer.model_input_names, tokenizer.padding_side = ["input_ids"], "right"
     return TextTokenizer(
         tokenizer,
         min(tokenizer.model_max_length, positions.num_embeddings - unused),

@@ -22,6 +22,9 @@ from services.embedder.templates import PLACE, averaged, worded
 Given = TypeVar("Given")
 Prepared = TypeVar("Prepared")
 
+MOST_DECODERS = 16
+"""Threads that decode images. Each may hold a picture of the most pixels."""
+
 PIECE = 8
 """Items that a thread prepares at a stretch, at least: a handover costs as much as to prepare one or two."""
 
@@ -54,7 +57,9 @@ class Embedder:
         self._loop = asyncio.get_running_loop()
         self._lanes = Lanes(self._loop)
         self._encoder: Encoder | None = None
-        self._preparers = ThreadPoolExecutor(os.cpu_count(), "prepare")
+        # Apart, so that a query's words do not wait behind a thousand files to decode.
+        self._tokenizers = ThreadPoolExecutor(1, "tokenize")
+        self._decoders = ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_DECODERS), "decode")
         self._replicas: list[Replica] = []
         self._working: list[asyncio.Future[None]] = []
 
@@ -63,7 +68,8 @@ class Embedder:
 
     async def __aexit__(self, *_: object) -> None:
         self._lanes.close(UnavailableError("the embedder is stopping; retry"))
-        await asyncio.to_thread(self._preparers.shutdown, cancel_futures=True)
+        for preparers in (self._tokenizers, self._decoders):
+            await asyncio.to_thread(preparers.shutdown, cancel_futures=True)
         for replica in self._replicas:
             await asyncio.to_thread(replica.close)
 
@@ -86,9 +92,9 @@ class Embedder:
     async def embed_texts(self, texts: Sequence[str]) -> TextEmbeddings:
         """One embedding a text. OverloadedError at once if the queue is full."""
         encoder = self._ready()
-        with self._place(len(texts), sum(len(text.encode()) for text in texts)):
+        with self._place(len(texts), len(self._templates) * sum(len(text.encode()) for text in texts)):
             sentences = [sentence for text in texts for sentence in worded(text, self._templates)]
-            prepared = await self._prepared(encoder.prepare_text, sentences)
+            prepared = await self._prepared(self._tokenizers, encoder.prepare_text, sentences)
             matrix = await self._rows("texts", [each.inputs for each in prepared])
         count = len(self._templates)
         cut = [each.truncated for each in prepared]
@@ -107,7 +113,8 @@ class Embedder:
                 raise InvalidInputError(f"images[{index}]: {error}") from None
 
         with self._place(len(images), sum(map(_size_bytes, images))):
-            return await self._rows("images", await self._prepared(prepare, list(enumerate(images))))
+            inputs = await self._prepared(self._decoders, prepare, list(enumerate(images)))
+            return await self._rows("images", inputs)
 
     def _ready(self) -> Encoder:
         if self._encoder is None:
@@ -132,13 +139,15 @@ class Embedder:
             self._items -= items
             self._bytes -= size_bytes
 
-    async def _prepared(self, prepare: Callable[[Given], Prepared], items: Sequence[Given]) -> list[Prepared]:
+    async def _prepared(
+        self, threads: ThreadPoolExecutor, prepare: Callable[[Given], Prepared], items: Sequence[Given]
+    ) -> list[Prepared]:
         """Prepare in parallel; of several that fail, the first one's error is raised."""
 
         def piece(first: int) -> list[Prepared]:
             return [prepare(item) for item in items[first : first + PIECE]]
 
-        jobs = [self._loop.run_in_executor(self._preparers, piece, first) for first in range(0, len(items), PIECE)]
+        jobs = [self._loop.run_in_executor(threads, piece, first) for first in range(0, len(items), PIECE)]
         try:
             return [item for job in jobs for item in await job]
         finally:

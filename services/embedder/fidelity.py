@@ -57,7 +57,9 @@ def fidelity(encoder: Encoder, reference: Encoder, pictures: Sequence[Image.Imag
 
 
 def dead_leaves(count: int, side: int) -> list[Image.Image]:
-    """Disks over disks, radii by a power law: edges, areas and contrasts at all scales as in photographs.
+    """Pictures of (2 * side, 1.5 * side), so that a model for `side` has to resize and crop them.
+
+    Disks over disks, radii by a power law: edges, areas and contrasts at all scales as in photographs.
 
     Lee, Mumford and Huang, "Occlusion Models for Natural Images", 2001, https://doi.org/10.1023/A:1011109015675.
     """
@@ -66,11 +68,12 @@ def dead_leaves(count: int, side: int) -> list[Image.Image]:
 
 
 def _dead_leaves(rng: np.random.Generator, side: int) -> Image.Image:
-    picture = Image.new("RGB", (side, side))
+    width, height = 2 * side, 3 * side // 2
+    picture = Image.new("RGB", (width, height))
     draw = ImageDraw.Draw(picture)
-    ends = (side * np.array([SMALLEST, 1 / 2])) ** -2  # the density of radii falls with the third power
+    ends = (2 * side * np.array([SMALLEST, 1 / 2])) ** -2  # the density of radii falls with the third power
     radii = rng.uniform(ends[1], ends[0], DISKS) ** -0.5
-    centers = rng.uniform(0, side, (DISKS, 2))
+    centers = rng.uniform(0, (width, height), (DISKS, 2))
     colors = rng.integers(0, 256, (DISKS, 3))
     for (x, y), radius, color in zip(centers, radii, colors.tolist(), strict=True):
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=tuple(color))

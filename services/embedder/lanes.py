@@ -129,16 +129,23 @@ class Lanes:
             self._calls[lane] = deque(call for call in calls if call.deadline > now and not call.result.done())
 
 
+TURNS = 8
+"""A call is through after so many turns at the latest, however many short ones come beside it."""
+
+
 def _in_turns(calls: deque[Call], count: int) -> list[tuple[Call, int]]:
-    """Take `count` items: one of each call in turn, so that none stands before the others, then more of the oldest.
+    """Take `count` items: some of each call in turn, so that none stands before the others, then more of the oldest.
 
     Were those shared evenly as well, calls of the same length would end together, and the model would idle until
     their callers have sent the next ones.
     """
-    places = []
-    for _ in range(min(count, len(calls))):
+    places: list[tuple[Call, int]] = []
+    for _ in range(len(calls)):
+        if len(places) == count:
+            break
         call = calls.popleft()
-        places.append((call, call.take()))
+        share = min(-(-len(call.items) // TURNS), call.waiting, count - len(places))
+        places += [(call, call.take()) for _ in range(share)]
         if call.waiting:
             calls.append(call)
     while len(places) < count:

@@ -37,7 +37,9 @@ class Resize:
         """An RGB picture, by Pillow."""
         width, height = self._scaled(*image.size)
         resized = np.asarray(image.resize((width, height), self.resample))
-        return {INPUT: resized[self._crop(height, self.height), self._crop(width, self.width)]}
+        # A copy if anything is cropped: what waits for the model must not keep the whole of a long picture.
+        crop = resized[self._crop(height, self.height), self._crop(width, self.width)]
+        return {INPUT: np.ascontiguousarray(crop)}
 
     def on_device(self, pictures: Tensor) -> Tensor:
         """Pictures (B, H, W, 3) by torch: as Pillow mostly does it, rows before columns and each rounded to bytes."""

@@ -16,8 +16,10 @@ log = logging.getLogger(__name__)
 MOST_TEXTS = 16
 """In a batch. They take milliseconds, and more would only keep images waiting."""
 
-QUERY, LONG_QUERY = "two dogs run along the beach", "and then they run on " * 100
-"""Texts to warm the model with; the second is as long as any model reads."""
+QUERY = "two dogs run along the beach"
+
+LENGTHS = (5, 25, 50, 100, 400)
+"""Of texts to warm the model with, in words: each of few lengths that texts are padded to, and longer than any."""
 
 
 class Replica:
@@ -48,10 +50,11 @@ class Replica:
 
     def _measure(self, max_batch: int) -> None:
         encoder = self._encoder
-        text, long = (encoder.prepare_text(text).inputs for text in (QUERY, LONG_QUERY))
         side = encoder.model.image_size
         image = encoder.prepare_image(Image.new("RGB", (side, side), "gray"))
-        encoder.encode_texts([long])
+        for length in LENGTHS:
+            encoder.encode_texts([encoder.prepare_text("run " * length).inputs])
+        text = encoder.prepare_text(QUERY).inputs
         self._sizes = {
             "texts": Sizes.measured(encoder.encode_texts, text, min(MOST_TEXTS, max_batch)),
             "images": Sizes.measured(encoder.encode_images, image, max_batch),

@@ -36,7 +36,7 @@ class EmbedderSettings(ServerSettings):
     """Never ask the network for a model: it is a folder, or was fetched before."""
     templates: Json[tuple[Annotated[str, AfterValidator(_template)], ...]] = Field((), validate_default=False)
     """Sentences to put each text in, as a JSON list such as `["a photo of {}.", "{}"]`; their embeddings are averaged.
-    Embeddings of images and the model's fingerprint do not depend on them. Empty means the text as it is."""
+    Embeddings of images and the model's fingerprint do not depend on them. An empty list means the text as it is."""
     max_batch: int = Field(64, ge=1, le=4096)
     """Most images in one forward pass. How many are best is measured at start, up to this."""
     max_queue: int = Field(1024, ge=256)

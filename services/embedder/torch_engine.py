@@ -16,8 +16,9 @@ from services.embedder.encoder import BackEnd, DeviceLostError, Inputs, Precisio
 from services.embedder.pixels import INPUT, Resize
 from services.embedder.towers import Towers
 
-WHOLE_PIXELS = 1 << 21
-"""A full HD picture. Larger ones are resized before they go to a GPU, of whose memory they would take too much."""
+WHOLE_PIXELS, WHOLE_ASPECT = 1 << 19, 4
+"""A picture that a GPU resizes is no larger (a frame of 960x540) and no longer (longer over shorter side) than this: it
+waits for the model as a whole, and is enlarged there to the model's shorter side."""
 
 
 class TorchEngine:
@@ -30,15 +31,15 @@ class TorchEngine:
         self.device = str(device)
         self.precision = precision
         self._device = device
-        self._images = _placed(towers.images, device, precision)
-        self._texts = _placed(towers.texts, device, precision)
+        self._images, self._texts = _placed((towers.images, towers.texts), device, precision)
         self._prepare = towers.prepare_image
         self._resize: Resize | None = None
         if resizes and isinstance(self._prepare, Resize) and self._prepare.in_torch:
             self._resize = self._prepare
 
     def prepare_image(self, image: Image.Image) -> Inputs:
-        if self._resize and image.width * image.height <= WHOLE_PIXELS:
+        long = max(image.size) > WHOLE_ASPECT * min(image.size)
+        if self._resize and image.width * image.height <= WHOLE_PIXELS and not long:
             return {INPUT: np.asarray(image)}
         return self._prepare(image)
 
@@ -76,9 +77,11 @@ class TorchEngine:
         return {name: tensor.pin_memory().to(self._device, non_blocking=True) for name, tensor in tensors.items()}
 
 
-def _placed(tower: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
-    """A copy where it must differ from the original, which other engines are made of too."""
-    tower = tower.eval()
-    if device.type == "cpu" and precision == "float32":
-        return tower
-    return copy.deepcopy(tower).to(device, getattr(torch, precision))
+def _placed(towers: tuple[nn.Module, nn.Module], device: torch.device, precision: Precision) -> list[nn.Module]:
+    """Copies where they must differ from the originals, which other engines are made of too.
+
+    Both at once: what the towers share, in a checkpoint the whole model, is copied once.
+    """
+    if device.type != "cpu" or precision != "float32":
+        towers = copy.deepcopy(towers)
+    return [tower.eval().to(device, getattr(torch, precision)) for tower in towers]

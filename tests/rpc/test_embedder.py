@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -266,6 +267,25 @@ async def test_a_lost_device_makes_the_service_unavailable(encoder):
                 await embedder.until_lost()
             with pytest.raises(UnavailableError, match="the model has stopped"):
                 await client.embed_text("a")
+
+
+async def test_a_text_does_not_wait_for_images_to_be_decoded(stub, encoder):
+    decoding, go_on = threading.Event(), threading.Event()
+
+    def prepare_image(image):
+        decoding.set()
+        go_on.wait(30)
+        return {"mean": np.zeros(3) + 1}
+
+    encoder.prepare_image = prepare_image
+    images = [asyncio.ensure_future(stub.EmbedImages(images_of(*[RED] * 16))) for _ in range(8)]
+    try:
+        await asyncio.to_thread(decoding.wait)
+        await asyncio.wait_for(stub.EmbedTexts(texts_of("a")), 10)
+        assert not any(call.done() for call in images)
+    finally:
+        go_on.set()
+        await asyncio.gather(*images)
 
 
 async def test_a_text_is_embedded_in_every_template(encoder):

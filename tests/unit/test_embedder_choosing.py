@@ -58,6 +58,27 @@ def chosen(towers, *engines):
 SLOW, QUICK = Kind("torch", "float32"), Kind("openvino", "bfloat16")
 
 
+class TestTheBest:
+    def test_does_without_a_back_end_that_fails(self, towers, monkeypatch, caplog):
+        real = choosing.engine
+
+        def engine(towers, device, kind):
+            if kind == QUICK:
+                raise RuntimeError("no such operation")
+            return real(towers, device, kind)
+
+        monkeypatch.setattr(choosing, "engine", engine)
+        found, _ = choosing.best(towers, CPU, [SLOW, QUICK])
+        assert (found.back_end, found.precision) == SLOW
+        assert "openvino cannot compute" in caplog.text
+        with pytest.raises(RuntimeError, match="no such operation"):
+            choosing.best(towers, CPU, [QUICK])
+
+    def test_refuses_int8_that_is_of_no_use(self, towers):
+        with pytest.raises(StartupError, match="int8 does not keep"):
+            chosen(towers, Altered(towers, choosing.INT8, noise=0.5))
+
+
 class TestTheFastest:
     def test_is_taken_if_it_is_faithful(self, towers, caplog):
         caplog.set_level(logging.INFO)

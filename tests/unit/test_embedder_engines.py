@@ -7,6 +7,7 @@ from PIL import Image
 from torch import nn
 
 from services.common.errors import StartupError
+from services.embedder import torch_engine
 from services.embedder.batches import padded, rounded_up
 from services.embedder.device import CPU, devices
 from services.embedder.encoder import DeviceLostError
@@ -50,6 +51,14 @@ class TestHalfPrecision:
         before = copy.deepcopy(towers.images.state_dict())
         on_cpu(towers, "bfloat16")
         assert all(torch.equal(before[name], tensor) for name, tensor in towers.images.state_dict().items())
+
+    def test_copies_what_the_towers_share_once(self, towers):
+        images, texts = torch_engine._placed((towers.images, towers.texts), CPU, "bfloat16")
+        assert images.model is texts.model is not towers.images.model
+
+    def test_keeps_no_more_of_a_long_picture_than_the_model_sees(self, towers):
+        pixels = towers.prepare_image(Image.new("RGB", (1000, 10)))["pixels"]
+        assert pixels.base is None or pixels.base.nbytes == pixels.nbytes
 
     def test_normalizes_pixels_in_float32(self):
         mean, std = [0.48, 0.46, 0.41], [0.27, 0.26, 0.28]

@@ -1,5 +1,7 @@
 """Each family of checkpoints against the library's own forward pass."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -110,6 +112,20 @@ def test_the_lowercase_of_siglip2_is_kept_where_the_library_forgets_it(tmp_path)
     folder = make_siglip2(tmp_path)
     upper, lower = (load_towers(str(folder)).tokenize(text).inputs["input_ids"] for text in ("A DOG", "a dog"))
     assert upper.tolist() == lower.tolist()
+
+
+def test_texts_for_siglip_have_no_mask_even_if_the_checkpoints_file_asks_for_one(tmp_path):
+    folder = make_siglip2(tmp_path)
+    before = load_towers(str(folder)).tokenize
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({**settings, "model_input_names": ["input_ids", "attention_mask"], "padding_side": "left"})
+    )
+    after = load_towers(str(folder)).tokenize
+    found, expected = (tokenize.collate([tokenize("a dog").inputs]) for tokenize in (after, before))
+    assert found.keys() == {"input_ids"}
+    assert found["input_ids"].tolist() == expected["input_ids"].tolist()
 
 
 def test_bytes_normalized_in_the_tower_are_the_pixels_of_the_librarys_processor(folder, family):

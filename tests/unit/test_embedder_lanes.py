@@ -56,6 +56,17 @@ async def test_more_calls_than_a_batch_holds_take_turns(lanes):
     assert [taken(lanes), taken(lanes), taken(lanes)] == ["aips", "xybj", "qtzc"]
 
 
+async def test_a_long_call_gets_through_beside_a_stream_of_short_ones(lanes):
+    long = waiting(lanes, "images", "A" * 32)
+    batches = 0
+    while long.waiting:
+        for _ in range(8):
+            waiting(lanes, "images", "x")
+        lanes.take({"images": lambda _: 8})
+        batches += 1
+    assert batches <= 64  # an item a turn would be more than 200
+
+
 async def test_of_equal_calls_the_older_ends_first(lanes):
     waiting(lanes, "images", "abcdefg")
     waiting(lanes, "images", "ABCDEFG")
