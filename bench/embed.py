@@ -31,7 +31,7 @@ Frame = NDArray[np.uint8]
 ROUNDS = 3
 """Each measures everything, for a machine that others share is not always as fast."""
 
-ROUND_S, ROUND_IMAGES = 3.0, 320
+ROUND_S, ROUND_IMAGES = 3.0, 160
 """Throughput is measured for so long, or for about as many images, whichever takes longer."""
 
 MAX_BATCH = 64
