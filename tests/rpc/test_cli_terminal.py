@@ -18,11 +18,18 @@ async def start(*args: str, **streams) -> asyncio.subprocess.Process:
 
 async def test_ctrl_c_leaves_the_jobs_running_and_tells_how_to_go_on(indexer):
     process = await start("index", "/videos/endless.mp4", "/videos/endless-too.mp4")
-    async for line in process.stderr:
-        if line == b"endless-too.mp4: indexing, 2 scenes\n":
-            break
-    process.send_signal(signal.SIGINT)
-    _, stderr = await process.communicate()
+    seen = []
+    try:
+        async with asyncio.timeout(60):
+            async for line in process.stderr:
+                seen.append(line)
+                if line == b"endless-too.mp4: indexing, 2 scenes\n":
+                    break
+            process.send_signal(signal.SIGINT)
+            _, stderr = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        pytest.fail(f"the command line did not go on after {seen}")
     assert process.returncode == 130
     assert b"videosearch jobs watch job-0 job-1\n" in stderr
     assert b"videosearch jobs cancel job-0 job-1\n" in stderr
