@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextvars import copy_context
 from typing import Any
 
 from typer.testing import CliRunner, Result
@@ -12,9 +13,14 @@ from services.common.media import Segment
 from tests.stores import SECOND
 
 
+def invoke(*args: str) -> Result:
+    """Run a command as a process of its own would: the call that it begins ends with it."""
+    return copy_context().run(CliRunner().invoke, app, list(args))
+
+
 async def run(*args: str) -> Result:
     """Run a command in a thread, beside the services."""
-    return await asyncio.to_thread(CliRunner().invoke, app, list(args))
+    return await asyncio.to_thread(invoke, *args)
 
 
 def rows(result: Result) -> list[list[str]]:

@@ -7,12 +7,11 @@ import sys
 
 import pytest
 from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
-from typer.testing import CliRunner
 
-from cli.__main__ import app
 from services.common.errors import StartupError
 from services.embedder.checkpoint import load_checkpoint
 from tests.checkpoints import make_clip
+from tests.commands import invoke
 from tests.hubs import hub_of
 
 NAME = "someone/small-clip"
@@ -51,7 +50,7 @@ def pull(home, tmp_path, monkeypatch):
     """Runs `videosearch models pull` in an empty folder."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    return lambda *args: CliRunner().invoke(app, ["models", "pull", *args])
+    return lambda *args: invoke("models", "pull", *args)
 
 
 def names(folder):

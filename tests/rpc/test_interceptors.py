@@ -138,7 +138,7 @@ async def test_the_deadline_reaches_the_next_service_and_is_no_longer():
     async with relayed(witness) as address, grpc.aio.insecure_channel(address) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await get_video(channel, timeout=7)
-    assert 0 < witness.remaining_s < 7.1  # gRPC's own clock is some milliseconds coarse
+    assert 0 < witness.remaining_s <= 7
 
 
 async def test_a_call_without_a_deadline_still_has_one_at_the_next_service():
