@@ -9,6 +9,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.conditions import Condition
+
 Vector = NDArray[np.float32]
 """An embedding: shape (D,), Euclidean length 1."""
 
@@ -40,6 +42,7 @@ class SceneScoring(StrEnum):
 
     BEST = "best"
     MEAN = "mean"
+    SOFTMAX = "softmax"
 
 
 class VideoScoring(StrEnum):
@@ -100,6 +103,8 @@ class Sample:
 
     offset_ns: int
     vector: Vector
+    image: bytes = b""
+    """The frame as a JPEG, if one is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class VideoFilter:
 
     video_ids: frozenset[str] = frozenset()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    condition: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,22 @@ class VideoHit:
     video: Video
     score: float
     scenes: tuple[SceneHit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TimelinePoint:
+    """How well one sampled frame fits a query."""
+
+    offset_ns: int
+    ordinal: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    image: bytes
+    """A JPEG."""
+    offset_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +199,7 @@ class StoreStats:
     """Fingerprint of the embeddings' model; empty while the store is."""
     dimension: int
     disk_size_bytes: int
+    approximate_sample_count: int
+    """Sampled frames in the approximate index; the others are searched exactly."""
+    read_only_reason: str
+    """Why the store takes no writes; empty if it does."""
