@@ -1,6 +1,7 @@
 """Small CLIP-family checkpoints with random weights, in the folder layout of the hub."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from sentencepiece import SentencePieceTrainer
@@ -48,11 +49,7 @@ def make_clip(folder: Path, seed: int = 0) -> Path:
         "bos_token_id": vocabulary["<|startoftext|>"],
         "eos_token_id": vocabulary["<|endoftext|>"],
     }
-    torch.manual_seed(seed)
-    config = CLIPConfig(text_config=text, vision_config=VISION, projection_dim=DIMENSION)
-    CLIPModel(config).save_pretrained(folder)
-    _cropping(CLIPImageProcessorPil).save_pretrained(folder)
-    return folder
+    return _save(folder, CLIPModel, CLIPConfig, text, CLIPImageProcessorPil, seed)
 
 
 def make_chinese_clip(folder: Path, seed: int = 0) -> Path:
@@ -61,11 +58,7 @@ def make_chinese_clip(folder: Path, seed: int = 0) -> Path:
     tokenizer = BertTokenizer({word: number for number, word in enumerate(words)})
     tokenizer.save_pretrained(folder)
     text = {**TOWER, "vocab_size": len(words), "max_position_embeddings": CHINESE_CLIP_TOKENS}
-    torch.manual_seed(seed)
-    config = ChineseCLIPConfig(text_config=text, vision_config=VISION, projection_dim=DIMENSION)
-    ChineseCLIPModel(config).save_pretrained(folder)
-    _cropping(ChineseCLIPImageProcessorPil).save_pretrained(folder)
-    return folder
+    return _save(folder, ChineseCLIPModel, ChineseCLIPConfig, text, ChineseCLIPImageProcessorPil, seed)
 
 
 def make_altclip(folder: Path, seed: int = 0) -> Path:
@@ -80,11 +73,7 @@ def make_altclip(folder: Path, seed: int = 0) -> Path:
         "max_position_embeddings": ALTCLIP_TOKENS + 2,
         "project_dim": DIMENSION,
     }
-    torch.manual_seed(seed)
-    config = AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=DIMENSION)
-    AltCLIPModel(config).save_pretrained(folder)
-    _cropping(CLIPImageProcessorPil).save_pretrained(folder)
-    return folder
+    return _save(folder, AltCLIPModel, AltCLIPConfig, text, CLIPImageProcessorPil, seed)
 
 
 def make_siglip(folder: Path, seed: int = 0) -> Path:
@@ -129,6 +118,13 @@ FAMILIES = {
     "siglip2": make_siglip2,
     "naflex": make_naflex,
 }
+
+
+def _save(folder: Path, model: Any, config: Any, text: dict[str, Any], processor: Any, seed: int) -> Path:
+    torch.manual_seed(seed)
+    model(config(text_config=text, vision_config=VISION, projection_dim=DIMENSION)).save_pretrained(folder)
+    _cropping(processor).save_pretrained(folder)
+    return folder
 
 
 def _save_siglip(folder: Path, vocabulary: int, seed: int) -> Path:

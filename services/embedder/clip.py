@@ -62,8 +62,7 @@ class ImageTower(nn.Module):
     def forward(
         self, pixel_values: Tensor, pixel_attention_mask: Tensor | None = None, spatial_shapes: Tensor | None = None
     ) -> Tensor:
-        patches = {"pixel_attention_mask": pixel_attention_mask, "spatial_shapes": spatial_shapes}
-        given = {name: tensor for name, tensor in patches.items() if tensor is not None}
+        given = _given(pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes)
         return _projection(self.model.get_image_features(pixel_values=pixel_values.to(self.model.dtype), **given))
 
 
@@ -75,9 +74,12 @@ class TextTower(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None
     ) -> Tensor:
-        others = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        given = {name: tensor for name, tensor in others.items() if tensor is not None}
+        given = _given(attention_mask=attention_mask, token_type_ids=token_type_ids)
         return _projection(self.model.get_text_features(input_ids=input_ids, **given))
+
+
+def _given(**tensors: Tensor | None) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
 def _projection(features: Any) -> Tensor:
