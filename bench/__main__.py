@@ -14,6 +14,7 @@ from bench.index import index
 from bench.memory import memory
 from bench.retrieval import retrieval
 from bench.scenes import scenes
+from bench.search import search
 from bench.soak import soak
 from bench.videos import bench_video
 from services.embedder.encoder import BackEnd, Precision
@@ -40,6 +41,10 @@ BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], str]
         "how often a caption finds its photograph or video",
     ),
     "scenes": (lambda given: scenes(bench_video()), "how well each detector finds cuts, and how fast"),
+    "search": (
+        lambda given: search(given.sizes),
+        "how fast, how rightly and in how much memory the store finds scenes, at several sizes",
+    ),
     "soak": (lambda given: soak(given.model), "the indexer's memory over 200 videos in a row"),
 }
 
@@ -55,6 +60,7 @@ def main() -> None:
     commands["embed"].add_argument("--precision", default="auto", choices=("auto", *get_args(Precision)))
     for name in ("embed", "retrieval"):
         commands[name].add_argument("--photographs", type=Path, help="a folder laid out as Flickr8k")
+    commands["search"].add_argument("--sizes", type=_numbers, default="10000,100000", help="of scenes, with commas")
     commands["retrieval"].add_argument("--videos", type=Path, help="a folder of videos with a captions.json")
     arguments = parser.parse_args()
     transformers_logging.disable_progress_bar()
@@ -64,6 +70,10 @@ def main() -> None:
         print(json.dumps(figures))
     else:
         print(*_lines(figures), sep="\n")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
 
 
 def _lines(figures: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

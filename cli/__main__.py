@@ -7,7 +7,7 @@ import grpc
 import typer
 from typer.core import TyperGroup
 
-from cli import exits, index, jobs, models, output, search, sources, status, videos
+from cli import exits, index, jobs, models, output, search, sources, status, store, videos
 from services.common import call
 from services.common.errors import InvalidInputError, VideosearchError
 
@@ -48,6 +48,7 @@ app.command()(search.search)
 app.add_typer(videos.app, name="videos")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
+app.add_typer(store.app, name="store")
 app.command()(status.status)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -54,7 +55,7 @@ def print_json(value: Any) -> None:
 
 
 def plain(value: Any) -> Any:
-    """A value of ours as JSON knows it: a field `x_ns` becomes `x_s`, in seconds; vectors are left out."""
+    """A value of ours as JSON knows it: a field `x_ns` becomes `x_s`, in seconds; vectors and images are left out."""
     if is_dataclass(value):
         return _plain_fields({field.name: getattr(value, field.name) for field in fields(value)})
     if isinstance(value, Mapping):
@@ -63,7 +64,7 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.isoformat()
-    return str(value) if isinstance(value, Fraction) else value
+    return str(value) if isinstance(value, Fraction | Path) else value
 
 
 def _plain_fields(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _plain_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in values.items():
         if name.endswith("_ns"):
             found[name.removesuffix("ns") + "s"] = None if value is None else value / NANOSECONDS
-        elif not isinstance(value, np.ndarray):
+        elif not isinstance(value, np.ndarray | bytes):
             found[name] = plain(value)
     return found
 

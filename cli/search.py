@@ -32,7 +32,7 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only videos that have this. May be repeated.")
     ] = None,
     scene_scoring: Annotated[
-        SceneScoring, typer.Option(help="A scene's score: of its best sampled frame, or their mean.")
+        SceneScoring, typer.Option(help="A scene's score: of its best sampled frame, their mean, or one between.")
     ] = SceneScoring.BEST,
     video_scoring: Annotated[
         VideoScoring | None,
@@ -49,11 +49,9 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
         results = asyncio.run(_search_scenes(text, SceneRanking(top_k, scenes_per_video, video_filter, scene_scoring)))
     else:
         per_video = VideoRanking().scenes_per_video if scenes_per_video is None else scenes_per_video
-        results = asyncio.run(
-            _search_videos(
-                text, VideoRanking(top_k, per_video, video_filter, scene_scoring, video_scoring or VideoScoring.BEST)
-            )
-        )
+        scoring = video_scoring or VideoScoring.BEST
+        ranking = VideoRanking(top_k, per_video, video_filter, scene_scoring, video_scoring=scoring)
+        results = asyncio.run(_search_videos(text, ranking))
     _print(results, as_json=as_json)
 
 

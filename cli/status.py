@@ -106,6 +106,8 @@ def _print(found: Status) -> None:
     for service in found.services.values():
         if service.reason:
             output.tell(service.reason)
+    if found.store and found.store.read_only_reason:
+        output.tell(f"The store takes no writes: {found.store.read_only_reason}")
     if found.models_differ and found.model and found.store:
         output.tell(
             f"The store holds embeddings of model {found.store.model}, the embedder serves {found.model.fingerprint}: "

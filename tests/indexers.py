@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from services.common import convert, vectors
@@ -18,6 +19,7 @@ from services.common.media import Model
 from services.indexer.database import Database
 from services.indexer.digests import Digests
 from services.indexer.download import Downloads
+from services.indexer.images import ImageRule
 from services.indexer.jobs import Jobs
 from services.indexer.leases import Leases
 from services.indexer.limits import Limits
@@ -60,11 +62,18 @@ class ColorEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
         if 0 <= self.pause_at <= self.image_count:
             self.going.clear()
             self.paused.set()
-        return embedder_pb2.EmbedImagesResponse(embeddings=[self._embed(image.raw) for image in request.images])
+        return embedder_pb2.EmbedImagesResponse(embeddings=[self._embed(image) for image in request.images])
 
-    def _embed(self, raw):
-        color = np.frombuffer(raw.rgb, np.uint8).reshape(raw.height, raw.width, 3).mean(axis=(0, 1)) + 1
+    def _embed(self, image):
+        color = _pixels(image).mean(axis=(0, 1)) + 1
         return convert.embedding_to(vectors.normalize(color), self.fingerprint)
+
+
+def _pixels(image):
+    """RGB, (H, W, 3)."""
+    if image.encoded:
+        return cv2.imdecode(np.frombuffer(image.encoded, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return np.frombuffer(image.raw.rgb, np.uint8).reshape(image.raw.height, image.raw.width, 3)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,7 @@ async def indexing(
     max_running: int = 1,
     max_attempts: int = 1,
     limits: Limits | None = None,
+    rule: ImageRule | None = None,
 ) -> AsyncIterator[Indexing]:
     """Indexer, and store unless there is one, with data under `folder`; `folder / "videos"` may be indexed."""
     root = folder / "videos"
@@ -115,7 +125,7 @@ async def indexing(
         jobs = Jobs(database, max_queued)
         spool = Spool(folder / "indexer" / "spool", 10**7, 10**6)
         sources = Sources(LocalFiles([root]), Downloads([], []), Objects([]), spool, Digests(database), 10.0)
-        pipeline = Pipeline(sources, embedder, videos, patience_s, limits or Limits())
+        pipeline = Pipeline(sources, embedder, videos, patience_s, limits or Limits(), rule or ImageRule())
         runner = Runner(jobs, Leases(database, max_attempts), pipeline, max_running, timedelta(days=1))
         servicer = IndexerServicer(jobs, runner, Uploads(spool, jobs, runner))
         add = indexer_pb2_grpc.add_IndexerServiceServicer_to_server

@@ -3,6 +3,7 @@
 import resource
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import numpy as np
 from services.common import vectors
 from services.common.clients.store import StoreClient
 from services.common.media import Sample, Scene, Segment, Vector, Video
+from services.common.ranking import EmbeddingPart, Query
 from services.store.catalog import Catalog
 from services.store.draft import Draft
 from services.store.scenes import IndexedVideo
 from services.store.servicer import StoreServicer
+from services.store.staging import EmbeddingsDraft
 from tests.servers import serving
 from tools.stack import Service, free_addresses
 from videosearch.v1 import store_pb2_grpc
@@ -40,11 +43,39 @@ def scenes(count: int, sample_count: int = 3, dimension: int = 8, seed: int = 0)
     return [scene(n, vectors.normalize(random.standard_normal((sample_count, dimension)))) for n in range(count)]
 
 
+def image(number: int, size_bytes: int = 1000) -> bytes:
+    """What begins and ends as a JPEG."""
+    return b"\xff\xd8\xff" + np.random.default_rng(number).bytes(size_bytes - 5) + b"\xff\xd9"
+
+
+def with_images(made: Iterable[Scene], images: Sequence[bytes]) -> list[Scene]:
+    """The scenes, with these images of the samples of each."""
+    return [
+        replace(
+            one, samples=tuple(replace(sample, image=image) for sample, image in zip(one.samples, images, strict=True))
+        )
+        for one in made
+    ]
+
+
 def indexed(stored: Video, its_scenes: Sequence[Scene]) -> IndexedVideo:
     draft = Draft(stored)
     for one in its_scenes:
         draft.add(one)
     return draft.finish()
+
+
+def embeddings_of(stored: Video, made: Iterable[Scene], model: str, *, discard: bool = False) -> EmbeddingsDraft:
+    """The scenes' vectors as another model's embeddings of a video that is stored."""
+    draft = EmbeddingsDraft(stored.video_id, stored.index_time, model, discard)
+    for one in made:
+        draft.add([sample.vector for sample in one.samples])
+    return draft
+
+
+def query_of(vector: Vector, model: str = MODEL) -> Query:
+    """The query of one embedding."""
+    return (EmbeddingPart(vector, model),)
 
 
 @asynccontextmanager

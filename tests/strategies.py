@@ -2,9 +2,21 @@
 
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import partial
 
 from hypothesis import strategies as st
 
+from services.common.conditions import (
+    AllOf,
+    AnyOf,
+    DurationRange,
+    MetadataIn,
+    MetadataPrefix,
+    MetadataRange,
+    Not,
+    TimeRange,
+    VideoIds,
+)
 from services.common.media import Detection, Detector, Segment, Video, VideoFilter
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -14,7 +26,42 @@ lengths = st.integers(0, 10**18)
 counts = st.integers(0, 2**31 - 1)
 times = st.datetimes(datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 metadata = st.dictionaries(key, text, max_size=5)
-filters = st.builds(VideoFilter, video_ids=st.frozensets(video_ids, max_size=5), metadata=metadata)
+
+
+def ranges(kind, limits):
+    """Ranges of a kind, half-open, with both limits or one or none."""
+    ordered = st.lists(limits, min_size=2, max_size=2, unique=True).map(sorted)
+    return st.builds(
+        lambda pair, shown: kind(*(x if s else None for x, s in zip(pair, shown, strict=True))),
+        ordered,
+        st.tuples(st.booleans(), st.booleans()),
+    )
+
+
+def conditions_on(ids, keys, values, numbers, instants):
+    """Conditions on such things, nested."""
+    simple = st.one_of(
+        st.builds(VideoIds, st.frozensets(ids, min_size=1, max_size=3)),
+        st.builds(MetadataIn, keys, st.frozensets(values, min_size=1, max_size=3)),
+        st.builds(MetadataPrefix, keys, values),
+        keys.flatmap(lambda named: ranges(partial(MetadataRange, named), numbers)),
+        ranges(DurationRange, lengths),
+        ranges(TimeRange, instants),
+    )
+    return st.recursive(
+        simple,
+        lambda inner: st.one_of(
+            st.builds(AllOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+            st.builds(AnyOf, st.lists(inner, min_size=1, max_size=3).map(tuple)),
+            st.builds(Not, inner),
+        ),
+        max_leaves=8,
+    )
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+conditions = conditions_on(video_ids, key, text, finite, times)
+filters = st.builds(VideoFilter, st.frozensets(video_ids, max_size=5), metadata, st.none() | conditions)
 segments = st.builds(lambda start, length: Segment(start, start + length), lengths, st.integers(1, 10**15))
 detections = st.builds(
     Detection,

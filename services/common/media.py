@@ -22,6 +22,12 @@ NO_VECTOR: Vector = np.empty(0, dtype=np.float32)
 
 NANOSECONDS = 1_000_000_000
 
+MAX_IMAGE_BYTES = 64 << 10
+"""Of a sample's image."""
+
+MAX_VIDEO_IMAGE_BYTES = 256 << 20
+"""Of all images of a video, which is held in memory until it is complete."""
+
 
 def nanoseconds(seconds: Fraction) -> int:
     """The nearest nanosecond of an exact time; the one place where times stop being fractions."""

@@ -11,6 +11,7 @@ from services.common.server import Server, run, until_stopped
 from services.indexer.database import Database
 from services.indexer.digests import Digests
 from services.indexer.download import Downloads
+from services.indexer.images import ImageRule
 from services.indexer.jobs import Jobs
 from services.indexer.leases import Leases
 from services.indexer.limits import Limits
@@ -33,7 +34,8 @@ async def serve(settings: IndexerSettings) -> None:
         embedder = await stack.enter_async_context(EmbedderClient(settings.embedder_address))
         store = await stack.enter_async_context(StoreClient(settings.store_address))
         sources = _sources(settings, Digests(database))
-        pipeline = Pipeline(sources, embedder, store, settings.patience_s, _limits(settings))
+        rule = ImageRule(settings.images, settings.min_image_side)
+        pipeline = Pipeline(sources, embedder, store, settings.patience_s, _limits(settings), rule)
         leases = Leases(database, settings.max_attempts)
         history = timedelta(days=settings.history_days)
         runner = Runner(jobs, leases, pipeline, settings.max_running_jobs, history)

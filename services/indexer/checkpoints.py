@@ -1,6 +1,7 @@
 """Scenes that a job has embedded, kept for its next attempt."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ class Basis:
 
     content_sha256: str
     model: str
+    pictures: str = ""
+    """ImageRule.basis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,14 @@ class Kept:
 
 def keep(connection: Connection, job_id: str, basis: Basis, kept: Kept) -> None:
     """Keep scenes that follow those that are kept already."""
-    same = {"job_id": job_id, "content_sha256": basis.content_sha256, "model": basis.model}
+    same = {"job_id": job_id, **asdict(basis)}
     rows = [{**same, "decode_errors": kept.decode_errors, **_values(scene)} for scene in kept.scenes]
     connection.execute(CHECKPOINTS.insert(), rows)
 
 
 def kept_of(connection: Connection, job_id: str, basis: Basis) -> Kept:
     """What is kept of a job; what was made from something else is dropped."""
-    other = sql.or_(CHECKPOINTS.c.content_sha256 != basis.content_sha256, CHECKPOINTS.c.model != basis.model)
+    other = sql.or_(*(CHECKPOINTS.c[name] != value for name, value in asdict(basis).items()))
     connection.execute(CHECKPOINTS.delete().where(CHECKPOINTS.c.job_id == job_id, other))
     query = CHECKPOINTS.select().where(CHECKPOINTS.c.job_id == job_id).order_by(CHECKPOINTS.c.ordinal)
     kept, decode_errors = [], 0
@@ -62,10 +65,24 @@ def _values(scene: Scene) -> dict[str, Any]:
         "end_ns": scene.segment.end_ns,
         "offsets_ns": np.array([sample.offset_ns for sample in scene.samples], "<i8").tobytes(),
         "vectors": np.stack([sample.vector for sample in scene.samples]).astype("<f4").tobytes(),
+        "images": _joined([sample.image for sample in scene.samples]),
     }
 
 
 def _scene(row: Row[Any]) -> Scene:
     offsets_ns = np.frombuffer(row.offsets_ns, "<i8").tolist()
     vectors = np.frombuffer(row.vectors, "<f4").astype(np.float32, copy=False).reshape(len(offsets_ns), -1)
-    return Scene(row.ordinal, Segment(row.start_ns, row.end_ns), tuple(map(Sample, offsets_ns, vectors)))
+    images = _parted(row.images, len(offsets_ns)) if row.images else [b""] * len(offsets_ns)
+    return Scene(row.ordinal, Segment(row.start_ns, row.end_ns), tuple(map(Sample, offsets_ns, vectors, images)))
+
+
+def _joined(images: Sequence[bytes]) -> bytes | None:
+    if not any(images):
+        return None
+    return b"".join((np.array([len(image) for image in images], "<i8").tobytes(), *images))
+
+
+def _parted(data: bytes, count: int) -> list[bytes]:
+    sizes = np.frombuffer(data, "<i8", count)
+    ends = sizes.nbytes + np.cumsum(sizes)
+    return [data[end - size : end] for end, size in zip(ends, sizes, strict=True)]

@@ -56,6 +56,8 @@ CHECKPOINTS = sql.Table(
     sql.Column("offsets_ns", sql.LargeBinary, nullable=False),  # (samples,) int64
     sql.Column("vectors", sql.LargeBinary, nullable=False),  # (samples, D) float32
     sql.Column("decode_errors", sql.Integer, nullable=False),  # up to here
+    sql.Column("pictures", sql.String, nullable=False, server_default=""),
+    sql.Column("images", sql.LargeBinary),  # (samples,) int64, their sizes, and one after the other
 )
 
 DIGESTS = sql.Table(
@@ -100,12 +102,14 @@ class Database:
             raise UnavailableError(f"the indexer's database cannot be used at present: {reason}") from None
 
     def _add_missing_columns(self) -> None:
-        known = {column["name"] for column in sql.inspect(self._engine).get_columns(JOBS.name)}
-        with self._engine.begin() as connection:
-            for column in JOBS.columns:
-                if column.name not in known:
-                    definition = CreateColumn(column).compile(self._engine)
-                    connection.exec_driver_sql(f"ALTER TABLE {JOBS.name} ADD COLUMN {definition}")
+        tables = sql.inspect(self._engine)
+        for table in (JOBS, CHECKPOINTS):
+            known = {column["name"] for column in tables.get_columns(table.name)}
+            with self._engine.begin() as connection:
+                for column in table.columns:
+                    if column.name not in known:
+                        definition = CreateColumn(column).compile(self._engine)
+                        connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {definition}")
 
 
 def now() -> datetime:

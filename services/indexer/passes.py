@@ -12,6 +12,7 @@ from services.indexer.batches import Batches, Embedder
 from services.indexer.checkpoints import Basis, Kept
 from services.indexer.child import analyze
 from services.indexer.frames import StreamInfo
+from services.indexer.images import ImageRule, Images
 from services.indexer.jobs import IndexRequest
 from services.indexer.leases import Progress
 from services.indexer.limits import Limits
@@ -40,15 +41,17 @@ class _FoundScene:
 
     segment: Segment
     offsets_ns: tuple[int, ...]
+    images: tuple[bytes, ...]
 
 
 class Pass:
-    def __init__(self, attempt: Attempt, source: SourceFile, video_id: str, model: Model) -> None:
+    def __init__(self, attempt: Attempt, source: SourceFile, video_id: str, model: Model, rule: ImageRule) -> None:
         self._attempt = attempt
         self._source = source
         self._video_id = video_id
         self._model = model
-        self._basis = Basis(source.sha256, model.fingerprint)
+        self._rule = rule
+        self._basis = Basis(source.sha256, model.fingerprint, rule.basis)
         self._kept = Kept([], 0)
         self._info = StreamInfo(0, 0, "", None, None)
         self._decoded = Decoded(0, 0, 0)
@@ -60,8 +63,11 @@ class Pass:
         """Find and embed all scenes that earlier attempts have not kept."""
         self._kept = await self._attempt.kept(self._basis)
         self.scenes = self._kept.scenes
+        taken_bytes = sum(len(sample.image) for scene in self.scenes for sample in scene.samples)
+        self._images = Images(self._rule.keep, taken_bytes)
         resume = self.scenes[-1].segment if self.scenes else None
-        task = Task(self._source.path, self._attempt.request.detection, self._model.image_size, limits, resume)
+        side = max(self._model.image_size, self._rule.min_side)
+        task = Task(self._source.path, self._attempt.request.detection, side, limits, resume)
         try:
             async with asyncio.TaskGroup() as tasks:
                 await self._follow(task, Batches(embedder, self._model, patience_s, tasks, self._embedded))
@@ -118,7 +124,8 @@ class Pass:
                 self._decoded = event
                 await self._attempt.report(self.progress(JobStage.INDEXING))
             case SampledScene(segment, samples):
-                self._found.append(_FoundScene(segment, tuple(sample.offset_ns for sample in samples)))
+                images = await asyncio.to_thread(self._images.of, segment, samples)
+                self._found.append(_FoundScene(segment, tuple(sample.offset_ns for sample in samples), images))
                 await batches.add([sample.picture for sample in samples])
 
     async def _embedded(self, matrix: Matrix) -> None:
@@ -127,7 +134,7 @@ class Pass:
         first = len(self.scenes)
         while self._found and len(self._vectors) >= len(self._found[0].offsets_ns):
             found = self._found.popleft()
-            samples = tuple(map(Sample, found.offsets_ns, self._vectors))
+            samples = tuple(map(Sample, found.offsets_ns, self._vectors, found.images))
             del self._vectors[: len(samples)]
             self.scenes.append(Scene(len(self.scenes), found.segment, samples))
         if complete := self.scenes[first:]:

@@ -13,6 +13,7 @@ from services.common.media import Model, Scene, Video
 from services.common.retry import patiently
 from services.indexer.batches import Embedder
 from services.indexer.detectors import refuse_if_missing
+from services.indexer.images import ImageRule
 from services.indexer.jobs import IndexRequest
 from services.indexer.leases import Progress
 from services.indexer.limits import Limits
@@ -35,12 +36,21 @@ class Store(Protocol):
 
 
 class Pipeline:
-    def __init__(self, sources: Sources, embedder: Embedder, store: Store, patience_s: float, limits: Limits) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        embedder: Embedder,
+        store: Store,
+        patience_s: float,
+        limits: Limits,
+        rule: ImageRule,
+    ) -> None:
         self._sources = sources
         self._embedder = embedder
         self._store = store
         self._patience_s = patience_s
         self._limits = limits
+        self._rule = rule
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By video id: of two jobs for one video, the second may find that there is nothing left to do."""
 
@@ -74,7 +84,7 @@ class Pipeline:
             await self._follow(stored, request)
             await attempt.report(Progress(JobStage.STORING, 100, stored.scene_count, video_id, unchanged=True))
             return
-        pass_ = Pass(attempt, source, video_id, model)
+        pass_ = Pass(attempt, source, video_id, model, self._rule)
         await pass_.run(self._embedder, self._limits, self._patience_s)
         await asyncio.to_thread(source.refuse_if_changed)
         await attempt.report(pass_.progress(JobStage.STORING))

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from services.common.settings import INDEXER_PORT, PeerSettings
+from services.indexer.images import Keep
 
 
 class IndexerSettings(PeerSettings):
@@ -51,6 +52,12 @@ class IndexerSettings(PeerSettings):
     """Frames of the longest video."""
     max_video_duration_s: float = Field(86_400.0, gt=0)
     """Seconds of the longest video."""
+    images: Keep = Keep.SCENE
+    """JPEGs kept with a video: `none`, `scene` (the sampled frame nearest to each scene's middle) or `samples` (every
+    sampled frame, so that `videosearch store reembed` can move to another model without the videos)."""
+    min_image_side: int = Field(0, ge=0, le=384)
+    """Least shorter side in pixels of sampled frames: they have what the model asks for, or this if it is more. What
+    a later model of larger input will ask for, if you know it."""
 
     @field_validator("video_roots", mode="before")
     @classmethod

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Protocol
 
-from services.common.media import TextEmbedding, Vector
-from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
+from services.common.media import TextEmbedding
+from services.common.ranking import EmbeddingPart, Query, RankedScenes, RankedVideos, SceneRanking, VideoRanking
 
 
 class Embedder(Protocol):
@@ -12,8 +12,8 @@ class Embedder(Protocol):
 
 
 class Store(Protocol):
-    async def find_videos(self, query: Vector, model: str, ranking: VideoRanking) -> RankedVideos: ...
-    async def find_scenes(self, query: Vector, model: str, ranking: SceneRanking) -> RankedScenes: ...
+    async def find_videos(self, query: Query, ranking: VideoRanking) -> RankedVideos: ...
+    async def find_scenes(self, query: Query, ranking: SceneRanking) -> RankedScenes: ...
 
 
 class Search:
@@ -22,11 +22,16 @@ class Search:
         self._store = store
 
     async def videos(self, text: str, ranking: VideoRanking) -> RankedVideos:
-        query = await self._embedder.embed_text(text)
-        found = await self._store.find_videos(query.vector, query.model, ranking)
-        return replace(found, query_truncated=query.truncated)
+        query, truncated = await self._query(text)
+        found = await self._store.find_videos(query, ranking)
+        return replace(found, query_truncated=truncated)
 
     async def scenes(self, text: str, ranking: SceneRanking) -> RankedScenes:
-        query = await self._embedder.embed_text(text)
-        found = await self._store.find_scenes(query.vector, query.model, ranking)
-        return replace(found, query_truncated=query.truncated)
+        query, truncated = await self._query(text)
+        found = await self._store.find_scenes(query, ranking)
+        return replace(found, query_truncated=truncated)
+
+    async def _query(self, text: str) -> tuple[Query, bool]:
+        """And whether the text was longer than the model reads."""
+        embedded = await self._embedder.embed_text(text)
+        return (EmbeddingPart(embedded.vector, embedded.model),), embedded.truncated

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from functools import partial
 
 from services.common.clients.store import StoreClient
-from services.common.errors import DataLossError, StartupError
 from services.common.server import Server, run, until_stopped
 from services.store.catalog import Catalog
 from services.store.servicer import StoreServicer
@@ -20,10 +19,7 @@ async def serve(settings: StoreSettings) -> None:
         async with Server(settings, StoreClient.service, add) as server:
 
             async def load() -> None:
-                try:
-                    catalog = await asyncio.to_thread(Catalog, settings.data_folder)
-                except DataLossError as error:
-                    raise StartupError(f"data folder {settings.data_folder}: {error}") from error
+                catalog = await asyncio.to_thread(Catalog, settings.data_folder)
                 servicer.use(opened.enter_context(catalog))
                 await server.ready()
 

@@ -1,12 +1,14 @@
 """The store's messages to and from its values."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from services.common import convert, vectors
 from services.common.errors import InvalidInputError
-from services.common.media import Sample, Scene, Vector, Video
+from services.common.media import Scene, Vector, Video
 from services.store.draft import Draft
+from services.store.staging import EmbeddingsDraft
 from videosearch.v1 import media_pb2, store_pb2
 
 UPDATABLE = {"uri", "title", "metadata"}
@@ -14,6 +16,9 @@ UPDATABLE = {"uri", "title", "metadata"}
 
 MAX_PAGE_BYTES = 4 << 20
 """A page of videos ends here, well below the limit of a message, whatever their metadata."""
+
+
+VideoPage = TypeVar("VideoPage", store_pb2.ListVideosResponse, store_pb2.ListMissingEmbeddingsResponse)
 
 
 async def draft_from(requests: AsyncIterator[store_pb2.PutVideoRequest]) -> Draft:
@@ -30,6 +35,28 @@ async def draft_from(requests: AsyncIterator[store_pb2.PutVideoRequest]) -> Draf
     return draft
 
 
+async def embeddings_from(requests: AsyncIterator[store_pb2.PutEmbeddingsRequest]) -> EmbeddingsDraft:
+    """Read a client's stream to its end."""
+    messages = aiter(requests)
+    first = await anext(messages, store_pb2.PutEmbeddingsRequest())
+    if not first.HasField("header"):
+        raise InvalidInputError("the first message of PutEmbeddings must be the header")
+    header = first.header
+    video_id, model = convert.video_id_from(header.video_id), model_from(header.model)
+    draft = EmbeddingsDraft(video_id, convert.time_from(header.index_time, "index_time"), model, header.discard)
+    async for message in messages:
+        if not message.HasField("scene"):
+            raise InvalidInputError("after its first message PutEmbeddings takes scenes only")
+        draft.add([_vector_from(embedding, model, draft.scene_count) for embedding in message.scene.embeddings])
+    return draft
+
+
+def model_from(fingerprint: str) -> str:
+    if not fingerprint:
+        raise InvalidInputError("model is empty: give the fingerprint of a model, as the embedder's GetModel tells it")
+    return convert.video_text_from(fingerprint, "model")
+
+
 def changes_from(request: store_pb2.UpdateVideoRequest) -> dict[str, Any]:
     """The fields of the mask with their new values."""
     video, paths = request.video, request.update_mask.paths
@@ -43,15 +70,8 @@ def changes_from(request: store_pb2.UpdateVideoRequest) -> dict[str, Any]:
     return {path: values[path] for path in paths}
 
 
-def query_from(query: media_pb2.Embedding) -> Vector:
-    if not query.model:
-        raise InvalidInputError("query.model is empty: give the fingerprint of the model that made the embedding")
-    return vectors.from_bytes(query.vector)
-
-
-def video_page_to(videos: Sequence[Video], *, more: bool) -> store_pb2.ListVideosResponse:
-    """The first of the videos, as many as a message should hold; the token is the id of the last."""
-    page = store_pb2.ListVideosResponse()
+def video_page_to(page: VideoPage, videos: Sequence[Video], *, more: bool) -> VideoPage:
+    """The page, still empty, with as many of the videos as a message should hold; its token is the id of the last."""
     size = 0
     for video in videos:
         message = convert.video_to(video)
@@ -87,7 +107,7 @@ def _scene_from(scene: media_pb2.Scene, model: str) -> Scene:
     """A scene with its embeddings, all of the model."""
     vectorless = convert.scene_from(scene)
     samples = (
-        Sample(sample.offset_ns, _vector_from(sampled.embedding, model, scene.ordinal))
+        replace(sample, vector=_vector_from(sampled.embedding, model, scene.ordinal))
         for sample, sampled in zip(vectorless.samples, scene.samples, strict=True)
     )
     return Scene(scene.ordinal, vectorless.segment, tuple(samples))
@@ -96,6 +116,6 @@ def _scene_from(scene: media_pb2.Scene, model: str) -> Scene:
 def _vector_from(embedding: media_pb2.Embedding, model: str, ordinal: int) -> Vector:
     if embedding.model != model:
         raise InvalidInputError(
-            f"scene {ordinal} has an embedding of model {embedding.model!r}, its video is of {model!r}"
+            f"scene {ordinal} has an embedding of model {embedding.model!r}, where one of {model!r} is due"
         )
     return vectors.from_bytes(embedding.vector)

@@ -3,22 +3,35 @@
 import contextlib
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import plyvel
 
-from services.common.errors import DataLossError, StartupError
+from services.common.errors import DataLossError, StartupError, UnavailableError, VideosearchError
 from services.common.media import Video
-from services.store import keys, records
-from services.store.records import Contents
-from services.store.scenes import IndexedVideo, SceneTable
+from services.store import files, keys, records, salvage, schema
+from services.store.damage import advice_on, damage, is_damage, moved, reason_of
+from services.store.files import Witness
+from services.store.keys import IMAGES, META, SCENES, VIDEOS
+from services.store.records import MALFORMED, Contents, Staged
+from services.store.scenes import Halves, Images, IndexedVideo, SceneTable
+from services.store.schema import CHANGES_KEYS, CONTENTS_KEYS
 
-VIDEOS, SCENES, EMBEDDINGS, META = b"video/", b"scene/", b"embedding/", b"meta/"
-"""Prefixes: video id -> video; video id -> its scenes; (video id, ordinal) -> embeddings of the scene's samples."""
+T = TypeVar("T")
 
-SCHEMA_KEY, SCHEMA = b"schema", b"1"
-CONTENTS_KEY = b"contents"
+STAGED_KEY = META + b"staged"
+
+DAMAGE = (
+    "the database's files are damaged ({}): the newest changes may be lost, and videos be as they were before those"
+)
+
+MAX_OPEN_FILES = 74
+"""The fewest that LevelDB takes. It maps them into memory, 2 MB each: else the whole database would stay there."""
 
 ROOM_TO_REOPEN_BYTES = 64 << 20
 """LevelDB writes what its log holds into a table when it is opened."""
@@ -31,13 +44,31 @@ class Database:
         """Open the database, or make one; StartupError if the folder holds none that this version can use."""
         self._folder = folder
         self._handle = threading.Lock()  # held while the database is used for reading, or closed and opened again
-        self._open()
+        self._witness = Witness(folder)
+        self.damage = ""
+        """What is wrong with the files as a whole: then nothing may be written."""
+        self._db: plyvel.DB
+        self.changes = 0
+        """How many there have been, over all the years."""
         self.failed = False
         """Whether a write has failed, so that `reopen` must come before the next."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with ExitStack() as opened:
+                opened.enter_context(files.locked(folder))
+                self._open_what_is_readable()
+                self._opened = opened.pop_all()
+        except (plyvel.Error, VideosearchError, StartupError, OSError, *MALFORMED) as error:
+            raise StartupError(f"data folder {folder}: {advice_on(error)}{reason_of(error)}") from error
 
     def close(self) -> None:
-        with self._handle:
+        """Opened once more, LevelDB moves its log to a table: what damage there may hide is known, record by record."""
+        with self._handle, self._opened:
             self._db.close()
+            if not self.damage:
+                with contextlib.suppress(plyvel.Error):
+                    plyvel.DB(str(self._folder), paranoid_checks=True).close()
+            shutil.rmtree(self._folder / files.SALVAGED, ignore_errors=True)
 
     def reopen(self) -> None:
         """Make the database usable after a failed write; what that write left behind may turn out to be stored.
@@ -52,149 +83,216 @@ class Database:
             self._db.close()
             try:
                 self._open()
-            except StartupError as error:
-                raise DataLossError(str(error)) from error
+            except plyvel.Error as error:
+                raise DataLossError(f"the database cannot be opened again ({reason_of(error)})") from error
         self.failed = False
 
     def contents(self) -> Contents:
         """What was written last, all in all."""
-        with _damage("the record of the store's contents"):
-            data = self._get(META + CONTENTS_KEY)
+        with damage("the record of the store's contents"):
+            data = self._using(lambda: schema.get(self._db, CONTENTS_KEYS))
             return Contents() if data is None else records.decode_contents(data)
 
-    def videos(self) -> Iterator[IndexedVideo]:
-        """All there is, in the order of the ids.
+    def video_ids(self) -> list[str]:
+        """Of all videos of which there is a trace, in order, however damaged their records are."""
+        with damage("the index of videos"):
+            return sorted({keys.unpack_video(key) for prefix in (VIDEOS, SCENES) for key in self.keys(prefix)})
 
-        An iterator of LevelDB ends early, without a word, at some kinds of damage: compare with `contents`.
-        """
-        dimension = self.contents().dimension
-        for key, value in self._video_rows():
-            with _damage(f"the record of video {key.decode(errors='replace')!r}"):
-                video = records.decode_video(value)
-                if keys.unpack_video(key) != video.video_id:
-                    raise ValueError(f"it is that of {video.video_id!r}")
-            yield self._indexed(video, dimension)
+    def videos(self, contents: Contents) -> Iterator[IndexedVideo]:
+        """All of them, in the order of their ids."""
+        for video_id in self.video_ids():
+            yield self.indexed(video_id, contents)
 
-    def scenes(self, video_id: str) -> SceneTable | None:
-        with _damage(f"the scenes of video {video_id!r}"):
-            data = self._get(SCENES + keys.pack_video(video_id))
-            return None if data is None else records.decode_scenes(data)
+    def indexed(self, video_id: str, contents: Contents) -> IndexedVideo:
+        """A video with its scenes and embeddings, without images."""
+        with damage(f"the record of video {video_id!r}"):
+            video = records.decode_video(self._there(VIDEOS + keys.pack_video(video_id)))
+            if video.video_id != video_id:
+                raise ValueError(f"it is that of {video.video_id!r}")
+        scenes = self.scenes(video_id)
+        with damage(f"the embeddings of video {video_id!r}"):
+            if len(scenes) != video.scene_count:
+                raise ValueError(f"there are {len(scenes)} scenes where {video.scene_count} were written")
+            return IndexedVideo(replace(video, model=contents.model), scenes, self._embeddings(video, scenes, contents))
 
-    def put(self, indexed: IndexedVideo, old_scene_count: int, contents: Contents) -> None:
-        """Store a video in place of the one under its id, which had so many scenes."""
+    def scenes(self, video_id: str) -> SceneTable:
+        """Of a video that is there."""
+        with damage(f"the scenes of video {video_id!r}"):
+            return records.decode_scenes(self._there(SCENES + keys.pack_video(video_id)))
+
+    def images(self, video_id: str, ordinal: int) -> Images:
+        """Of the samples of a scene that is there; empty if it has none."""
+        with damage(f"the images of scene {ordinal} of video {video_id!r}"):
+            data = self.get(IMAGES + keys.pack_scene(video_id, ordinal))
+            return () if data is None else records.decode_images(data)
+
+    def staged(self) -> Staged | None:
+        """What is kept beside the embeddings that are searched."""
+        with damage("the record of the embeddings that are kept for another model"):
+            data = self.get(STAGED_KEY)
+            return None if data is None else records.decode_staged(data)
+
+    def put(self, indexed: IndexedVideo, contents: Contents) -> None:
+        """Store a video, in place of the one under its id."""
         video_id = indexed.video.video_id
-        with self._batch(f"video {video_id!r} was not stored") as batch:
+        with self.batch(f"video {video_id!r} was not stored") as batch:
+            self._erase(batch, video_id, contents)
             batch.put(VIDEOS + keys.pack_video(video_id), records.encode_video(indexed.video))
             batch.put(SCENES + keys.pack_video(video_id), records.encode_scenes(indexed.scenes))
-            first = 0
-            for ordinal, count in enumerate(indexed.scenes.sample_counts.tolist()):
-                embeddings = indexed.embeddings[first : first + count]
-                batch.put(EMBEDDINGS + keys.pack_scene(video_id, ordinal), records.encode_embeddings(embeddings))
-                first += count
-            for ordinal in range(len(indexed.scenes), old_scene_count):
-                batch.delete(EMBEDDINGS + keys.pack_scene(video_id, ordinal))
-            batch.put(META + CONTENTS_KEY, records.encode_contents(contents))
+            put_embeddings(batch, video_id, indexed.scenes, indexed.embeddings, contents.generation)
+            for ordinal, images in indexed.images.items():
+                batch.put(IMAGES + keys.pack_scene(video_id, ordinal), records.encode_images(images))
+            schema.put(batch, CONTENTS_KEYS, records.encode_contents(contents))
 
     def update(self, video: Video) -> None:
         """Write the record of a video that is there."""
-        with self._batch(f"video {video.video_id!r} was not changed") as batch:
+        with self.batch(f"video {video.video_id!r} was not changed") as batch:
             batch.put(VIDEOS + keys.pack_video(video.video_id), records.encode_video(video))
 
-    def delete(self, video: Video, contents: Contents) -> None:
-        with self._batch(f"video {video.video_id!r} was not deleted") as batch:
-            batch.delete(VIDEOS + keys.pack_video(video.video_id))
-            batch.delete(SCENES + keys.pack_video(video.video_id))
-            for ordinal in range(video.scene_count):
-                batch.delete(EMBEDDINGS + keys.pack_scene(video.video_id, ordinal))
-            batch.put(META + CONTENTS_KEY, records.encode_contents(contents))
+    def delete(self, video_id: str, contents: Contents) -> None:
+        with self.batch(f"video {video_id!r} was not deleted") as batch:
+            self._erase(batch, video_id, contents)
+            schema.put(batch, CONTENTS_KEYS, records.encode_contents(contents))
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        """All of them as they are at the first, whatever is written meanwhile."""
+        with (
+            damage("the database"),
+            self._db.snapshot() as snapshot,
+            snapshot.iterator(verify_checksums=True, fill_cache=False) as rows,
+        ):
+            while row := self._using(lambda: _next(rows)):
+                yield row
+
+    def keys(self, prefix: bytes, start: bytes = b"") -> Iterator[bytes]:
+        """What follows the prefix, in order from `start` on, past damaged parts: reading the records tells of those."""
+        with closing(self._db.raw_iterator(verify_checksums=True, fill_cache=False)) as rows:
+            step = partial(rows.seek, prefix + start)
+            while moved(rows, step) and rows.key().startswith(prefix):
+                yield rows.key()[len(prefix) :]
+                step = rows.next
+
+    def free(self, start: bytes, stop: bytes) -> None:
+        """Give back the room of what was removed between two keys; LevelDB does so late by itself."""
+        self._db.compact_range(start=start, stop=stop)
 
     def size_bytes(self) -> int:
-        total = 0
-        for path in self._folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # LevelDB removes files that it no longer needs
-                total += path.stat().st_size
-        return total
+        return files.size_bytes(self._folder)
+
+    def _open_what_is_readable(self) -> None:
+        try:
+            self._open()
+        except DataLossError as error:
+            reason, listed = str(error), False
+        except plyvel.Error as error:
+            if not is_damage(error):
+                raise
+            reason, listed = reason_of(error), True
+        else:
+            lost = self._witness.read() - self.changes
+            if lost > 0:
+                self.damage = DAMAGE.format(f"they lack {lost} changes")
+            else:
+                self._witness.write(self.changes)
+            return
+        self._db = salvage.readable(self._folder, self._folder / files.SALVAGED, listed=listed)
+        self.damage = DAMAGE.format(reason)
+        self._prepare()
 
     def _open(self) -> None:
+        """In place; only an empty folder becomes a new database."""
+        if files.list_is_torn(self._folder):
+            raise DataLossError("the list of them is torn")
+        new = files.is_empty(self._folder)
+        self._db = plyvel.DB(
+            str(self._folder), create_if_missing=new, paranoid_checks=True, max_open_files=MAX_OPEN_FILES
+        )
+        self._prepare()
+
+    def _prepare(self) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._db = plyvel.DB(str(self._folder), create_if_missing=True, paranoid_checks=True)
-            self._check_schema()
-        except (plyvel.Error, OSError) as error:
-            raise StartupError(f"data folder {self._folder}: {_advice(error)} ({_text(error)})") from error
-        self._videos = self._db.prefixed_db(VIDEOS)
-        self._embeddings = self._db.prefixed_db(EMBEDDINGS)
-
-    def _check_schema(self) -> None:
-        schema = self._db.get(META + SCHEMA_KEY, verify_checksums=True)
-        if schema is None and next(self._db.iterator(include_value=False), None) is None:
-            self._db.put(META + SCHEMA_KEY, SCHEMA, sync=True)
-        elif schema != SCHEMA:
+            schema.prepare(self._db)
+            self.changes = int(schema.get(self._db, CHANGES_KEYS) or 0)
+        except (plyvel.Error, StartupError, DataLossError, *MALFORMED):
             self._db.close()
-            raise StartupError(
-                f"data folder {self._folder} has schema {(schema or b'none').decode(errors='replace')}, and this store"
-                f" reads schema {SCHEMA.decode()}: run the version that wrote it, or set an empty folder and index the"
-                " videos again"
-            )
+            raise
 
-    def _get(self, key: bytes) -> bytes | None:
+    def _using(self, read: Callable[[], T]) -> T:
         with self._handle:
             if self._db.closed:
                 raise DataLossError(
                     "the database could not be opened again after a failed write: see to the store's disk"
                 )
-            data: bytes | None = self._db.get(key, verify_checksums=True)
-            return data
+            return read()
 
-    def _video_rows(self) -> Iterator[tuple[bytes, bytes]]:
-        with _damage("the index of videos"):
-            yield from self._videos.iterator(verify_checksums=True, fill_cache=False)
+    def get(self, key: bytes) -> bytes | None:
+        data: bytes | None = self._using(lambda: self._db.get(key, verify_checksums=True))
+        return data
 
-    def _indexed(self, video: Video, dimension: int) -> IndexedVideo:
-        scenes = self.scenes(video.video_id)
-        with _damage(f"the embeddings of video {video.video_id!r}"):
-            if scenes is None or len(scenes) != video.scene_count:
-                raise ValueError("its scenes are not all there")
-            start, stop = (keys.pack_scene(video.video_id, ordinal) for ordinal in (0, len(scenes)))
-            with self._embeddings.iterator(
+    def _there(self, key: bytes) -> bytes:
+        data = self.get(key)
+        if data is None:
+            raise ValueError("it is missing")
+        return data
+
+    def _embeddings(self, video: Video, scenes: SceneTable, contents: Contents) -> Halves:
+        prefix = keys.embeddings(contents.generation)
+        start, stop = (prefix + keys.pack_scene(video.video_id, ordinal) for ordinal in (0, len(scenes)))
+        try:
+            with self._db.iterator(
                 start=start, stop=stop, include_key=False, verify_checksums=True, fill_cache=False
             ) as values:
                 data = b"".join(values)
-            return IndexedVideo(
-                video, scenes, records.decode_embeddings(data, int(scenes.sample_counts.sum()), dimension)
-            )
+        except plyvel.Error:  # perhaps in the next video's records, which the iterator reads ahead
+            ordinals = range(len(scenes))
+            data = b"".join(self._there(prefix + keys.pack_scene(video.video_id, ordinal)) for ordinal in ordinals)
+        return records.decode_embeddings(data, int(scenes.sample_counts.sum()), contents.dimension)
+
+    def _erase(self, batch: "plyvel.WriteBatch", video_id: str, contents: Contents) -> None:
+        """All that there is of a video, other models' embeddings too."""
+        staged = self.staged()
+        generations = {contents.generation, staged.generation if staged else contents.generation}
+        batch.delete(VIDEOS + keys.pack_video(video_id))
+        batch.delete(SCENES + keys.pack_video(video_id))
+        for prefix in (IMAGES, *map(keys.embeddings, generations)):
+            of_video = prefix + keys.pack_scenes(video_id)
+            for key in self.keys(of_video):
+                batch.delete(of_video + key)
 
     @contextlib.contextmanager
-    def _batch(self, consequence: str) -> Iterator["plyvel.WriteBatch"]:
+    def batch(self, consequence: str) -> Iterator["plyvel.WriteBatch"]:
+        """What is put in here is written at once, or not at all, and on the disk when the context ends."""
+        changes = self.changes + 1
         try:
             with self._db.write_batch(transaction=True, sync=True) as batch:
                 yield batch
+                schema.put(batch, CHANGES_KEYS, b"%d" % changes)
         except plyvel.Error as error:
             self.failed = True
+            if is_damage(error):  # met by a compaction, which moves what nobody has read for long
+                self.damage = DAMAGE.format(reason_of(error))
             advice = "see to its disk's space and health, then try again"
-            raise DataLossError(f"{consequence}: the database cannot be written; {advice} ({_text(error)})") from error
+            raise DataLossError(
+                f"{consequence}: the database cannot be written; {advice} ({reason_of(error)})"
+            ) from error
+        self.changes = changes
+        self._witness.write(changes)
 
 
-@contextlib.contextmanager
-def _damage(record: str) -> Iterator[None]:
+def put_embeddings(
+    batch: "plyvel.WriteBatch", video_id: str, scenes: SceneTable, embeddings: Halves, generation: int
+) -> None:
+    """A record for each scene; `embeddings` is (N, D), scene after scene."""
+    first, prefix = 0, keys.embeddings(generation)
+    for ordinal, count in enumerate(scenes.sample_counts.tolist()):
+        record = records.encode_embeddings(embeddings[first : first + count])
+        batch.put(prefix + keys.pack_scene(video_id, ordinal), record)
+        first += count
+
+
+def _next(rows: "plyvel.Iterator") -> tuple[bytes, bytes] | None:
     try:
-        yield
-    except (plyvel.Error, *records.MALFORMED) as error:
-        raise DataLossError(
-            f"{record} cannot be read; put back a copy of the data folder, or index into an empty one ({_text(error)})"
-        ) from error
-
-
-def _advice(error: Exception) -> str:
-    text = _text(error)
-    if "/LOCK" in text and ("already held" in text or "unavailable" in text):
-        return "another process has it open; stop that one, or set another folder"
-    if isinstance(error, plyvel.CorruptionError):
-        return "the database is damaged; put back a copy of the folder, or index into an empty one"
-    return "cannot be opened; is it a folder that the service may write?"
-
-
-def _text(error: Exception) -> str:
-    """LevelDB's messages come as bytes."""
-    first = error.args[0] if error.args else ""
-    return first.decode(errors="replace") if isinstance(first, bytes) else str(error)
+        row: tuple[bytes, bytes] | None = next(rows, None)
+    except RuntimeError as error:
+        raise UnavailableError("the database was opened anew after a failed write; try again") from error
+    return row

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 import numpy as np
 
 from services.common.errors import InvalidInputError
-from services.common.media import Scene, Video
-from services.store.scenes import Halves, IndexedVideo, SceneTable
+from services.common.media import MAX_IMAGE_BYTES, MAX_VIDEO_IMAGE_BYTES, Scene, Video
+from services.store.scenes import Halves, Images, IndexedVideo, SceneTable
 
 MAX_SCENES = 100_000
 """Held in memory until the video is complete: about 3 KB a scene of 512-d embeddings."""
 
 MAX_SAMPLES_PER_SCENE = 64
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 MAX_OFFSET_NS = 2**63 - 1
 """About 292 years: offsets are kept in 64 bits."""
 
@@ -27,6 +28,8 @@ class Draft:
         self._scenes: list[tuple[int, int, int]] = []  # start_ns, end_ns, sample count
         self._offsets_ns: list[int] = []
         self._embeddings: list[Halves] = []
+        self._images: dict[int, Images] = {}
+        self._image_bytes = 0
         self._dimension = 0
 
     def add(self, scene: Scene) -> None:
@@ -38,6 +41,7 @@ class Draft:
             )
         self._check_span(scene)
         self._check_samples(scene)
+        self._add_images(scene)
         self._scenes.append((scene.segment.start_ns, scene.segment.end_ns, len(scene.samples)))
         self._offsets_ns.extend(sample.offset_ns for sample in scene.samples)
         self._embeddings.append(np.stack([sample.vector for sample in scene.samples]).astype(np.float16))
@@ -50,7 +54,7 @@ class Draft:
         starts_ns, ends_ns, sample_counts = np.ascontiguousarray(columns.T)
         scenes = SceneTable(starts_ns, ends_ns, sample_counts, np.array(self._offsets_ns, dtype=np.int64))
         video = replace(self.video, scene_count=len(scenes), index_time=datetime.now(UTC))
-        return IndexedVideo(video, scenes, np.concatenate(self._embeddings))
+        return IndexedVideo(video, scenes, np.concatenate(self._embeddings), self._images)
 
     def _check_span(self, scene: Scene) -> None:
         expected = len(self._scenes)
@@ -85,3 +89,20 @@ class Draft:
         self._dimension = self._dimension or scene.samples[0].vector.size
         if any(sample.vector.size != self._dimension for sample in scene.samples):
             raise InvalidInputError(f"{name}: all embeddings of a video have one length, here {self._dimension}")
+
+    def _add_images(self, scene: Scene) -> None:
+        images = tuple(sample.image for sample in scene.samples)
+        for image in filter(None, images):
+            if len(image) > MAX_IMAGE_BYTES or not (image.startswith(JPEG_START) and image.endswith(JPEG_END)):
+                raise InvalidInputError(
+                    f"scene {scene.ordinal}: an image is a JPEG of at most {MAX_IMAGE_BYTES} bytes; this one has"
+                    f" {len(image)} and begins with {image[:3].hex()}"
+                )
+            self._image_bytes += len(image)
+        if self._image_bytes > MAX_VIDEO_IMAGE_BYTES:
+            raise InvalidInputError(
+                f"scene {scene.ordinal}: with its images the video has more than {MAX_VIDEO_IMAGE_BYTES} bytes of them,"
+                " the most that the store keeps; leave some out"
+            )
+        if any(images):
+            self._images[scene.ordinal] = images

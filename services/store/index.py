@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.media import Video, VideoFilter
+from services.common.errors import NotFoundError
+from services.common.media import Video
+from services.store.accelerated import Accelerated, Kept
+from services.store.columns import Columns
 from services.store.records import Contents
 from services.store.rows import Rows
 from services.store.scenes import IndexedVideo, Int64
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Index:
     """Videos have numbers, in the order in which they came; that of a replaced or deleted one is dead.
 
@@ -29,12 +34,16 @@ class Index:
     bounds: Int64 = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     """(V + 1,): video v has the scenes bounds[v] to bounds[v + 1] of the rows."""
     rows: Rows = field(default_factory=lambda: Rows.empty(0))
+    accelerated: Accelerated | None = None
+    """The approximate index, if there is one for these rows."""
+    newest: datetime | None = None
+    """When the last video was stored; it may be gone."""
 
     @classmethod
     def of(cls, contents: Contents, videos: Iterable[IndexedVideo]) -> "Index":
         """An index of these videos, with room for what `contents` announces."""
         rows = Rows.empty(contents.dimension, contents.scene_count, contents.sample_count)
-        return _extended(cls(rows=rows), videos)
+        return _extended(cls(Contents(generation=contents.generation), rows=rows), videos)
 
     def with_video(self, indexed: IndexedVideo) -> "Index":
         """The next index: this one and one more video, in place of what had its id."""
@@ -61,47 +70,78 @@ class Index:
             sample_count=self.contents.sample_count - int(self.rows.bounds[stop] - self.rows.bounds[first]),
         )
         if not contents.video_count:
-            return Index()
+            return Index(Contents(generation=self.contents.generation))
         numbers = {other: n for other, n in self.numbers.items() if n != number}
         alive = self.alive.copy()
         alive[number] = False
         rest = replace(self, contents=contents, numbers=numbers, alive=alive)
-        return _compacted(rest) if len(self.rows.vectors) > 2 * contents.sample_count else rest
+        return _compacted(rest) if len(self.rows) > 2 * contents.sample_count else rest
 
     def video(self, video_id: str) -> Video | None:
         number = self.numbers.get(video_id)
         return None if number is None else self.videos[number]
 
-    def selected(self, video_filter: VideoFilter) -> NDArray[np.bool_]:
-        """(V,): which numbers are alive and meet the conditions."""
-        wanted = video_filter.metadata.items()
-        if not video_filter.video_ids and not wanted:
-            return self.alive
-        ids = video_filter.video_ids or self.numbers
-        numbers = (self.numbers[video_id] for video_id in ids if video_id in self.numbers)
-        chosen = np.zeros(len(self.alive), dtype=np.bool_)
-        chosen[[n for n in numbers if wanted <= self.videos[n].metadata.items()]] = True
-        return chosen
+    def found(self, video_id: str) -> Video:
+        """NotFoundError if there is none of that id."""
+        return self.videos[self.number(video_id)]
+
+    def number(self, video_id: str) -> int:
+        """NotFoundError if there is none of that id."""
+        number = self.numbers.get(video_id)
+        if number is None:
+            raise no_video(video_id)
+        return number
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What filters ask of the videos."""
+        return Columns(self.videos)
+
+    def with_accelerated(self, kept: Kept) -> "Index":
+        """The next index: this one with what the approximate index has of its videos."""
+        if kept.model != self.contents.model:
+            return self
+        return replace(self, accelerated=Accelerated.of(kept, self.numbers, self.videos))
+
+    @property
+    def approximate_sample_count(self) -> int:
+        """How many of the living samples are in the approximate index."""
+        if not self.accelerated:
+            return 0
+        return int(self.sample_counts[self.accelerated.covered(self.alive)].sum())
+
+    @property
+    def sample_counts(self) -> Int64:
+        """(V,)."""
+        counts: Int64 = np.diff(self.rows.bounds[self.bounds])
+        return counts
+
+
+def no_video(video_id: str) -> NotFoundError:
+    return NotFoundError(f"no video {video_id!r}: see which there are with ListVideos (videosearch videos list)")
 
 
 def _extended(index: Index, videos: Iterable[IndexedVideo]) -> Index:
     contents, rows = index.contents, index.rows
+    newest = index.newest
     numbers, by_number, scene_counts = dict(index.numbers), list(index.videos), list[int]()
     for indexed in videos:
         numbers[indexed.video.video_id] = len(by_number)
         rows = rows.extended(indexed, len(by_number))
         by_number.append(indexed.video)
         scene_counts.append(len(indexed.scenes))
+        newest = max(filter(None, (newest, indexed.video.index_time)), default=None)
         contents = Contents(
             indexed.video.model,
             indexed.embeddings.shape[1],
             contents.video_count + 1,
             contents.scene_count + len(indexed.scenes),
             contents.sample_count + len(indexed.embeddings),
+            contents.generation,
         )
     alive = np.concatenate((index.alive, np.ones(len(scene_counts), dtype=np.bool_)))
     bounds = np.concatenate((index.bounds, index.bounds[-1] + np.cumsum(scene_counts, dtype=np.int64)))
-    return Index(contents, numbers, by_number, alive, bounds, rows)
+    return Index(contents, numbers, by_number, alive, bounds, rows, index.accelerated, newest)
 
 
 def _compacted(index: Index) -> Index:
@@ -114,4 +154,10 @@ def _compacted(index: Index) -> Index:
         alive=np.ones(len(videos), dtype=np.bool_),
         bounds=np.concatenate(([0], np.cumsum(scene_counts))),
         rows=index.rows.kept(index.alive),
+        accelerated=index.accelerated and index.accelerated.renumbered(_places(index.alive)),
     )
+
+
+def _places(kept: NDArray[np.bool_]) -> Int64:
+    """What each becomes when only those are kept; -1 for the others."""
+    return np.where(kept, np.cumsum(kept) - 1, -1)

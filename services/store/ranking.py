@@ -1,101 +1,120 @@
-"""Exact nearest-neighbor search: every sampled vector is scored, by scenes and by videos."""
+"""Rankings of scenes and of videos. Scores are exact; see candidates.py for which scenes have one."""
 
-from typing import TypeAlias
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.media import SceneHit, SceneScoring, Segment, Vector, VideoHit, VideoScoring
+from services.common.media import SceneHit, Segment, Vector, VideoHit, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
+from services.store.blocks import Packed, Scores
+from services.store.candidates import Candidates, Chosen, all_of, ever_more
+from services.store.cursors import Cursor
 from services.store.index import Index
 from services.store.scenes import Int64
-
-Scores: TypeAlias = NDArray[np.float32]
-
-
-def find_scenes(index: Index, query: Vector, ranking: SceneRanking) -> tuple[SceneHit, ...]:
-    """Best first; equal scores in the order of video id, then ordinal."""
-    selected = index.selected(ranking.video_filter)  # (V,)
-    scenes = np.flatnonzero(selected[index.rows.videos])  # (C,)
-    if not scenes.size:
-        return ()
-    similarities = _similarities(index, query)
-    scores = _scene_scores(index, similarities, ranking.scene_scoring)
-    best = _best_scenes(index, scenes, scores[scenes], ranking)
-    return _hits(index, best, scores, similarities)
+from services.store.scoring import Scored, best, mean, scored
 
 
-def find_videos(index: Index, query: Vector, ranking: VideoRanking) -> tuple[VideoHit, ...]:
-    """Best first; equal scores in the order of video id."""
-    numbers = np.flatnonzero(index.selected(ranking.video_filter))  # (C,)
-    if not numbers.size:
-        return ()
-    similarities = _similarities(index, query)
-    scene_scores = _scene_scores(index, similarities, ranking.scene_scoring)
-    best_scoring = ranking.video_scoring is VideoScoring.BEST
-    scores = _best(scene_scores, index.bounds) if best_scoring else _mean(scene_scores, index.bounds)  # (V,)
-    leaders = numbers[_leaders(scores[numbers], ranking.top_k)]
-    order = np.lexsort((_id_ranks(index, leaders), -scores[leaders]))[: ranking.top_k]
-    return tuple(
-        VideoHit(
-            index.videos[number],
-            float(scores[number]),
-            _hits(
-                index,
-                _best_of_video(index, number, scene_scores, ranking.scenes_per_video),
-                scene_scores,
-                similarities,
-            ),
-        )
-        for number in leaders[order].tolist()
-    )
+def find_scenes(
+    index: Index, query: Vector, ranking: SceneRanking, after: Cursor | None
+) -> tuple[tuple[SceneHit, ...], bool]:
+    """Best first, equal scores in the order of video id, then ordinal; and whether there are more.
 
-
-def _similarities(index: Index, query: Vector) -> Scores:
-    """Cosines to every sample.
-
-    Not by `matrix @ query`: there a row's last bit depends on where the row is, so that equal frames would not tie and
-    a restart would change scores. `vecdot` does each row alone; the speed of memory bounds both alike.
+    Behind `after`, if given, and only of what was in the store when that ranking began.
     """
-    cosines = np.vecdot(index.rows.vectors, query)  # (N, D) . (D,) -> (N,)
-    clipped: Scores = np.clip(cosines, -1, 1, out=cosines)
-    return clipped
+    chosen = Chosen.of(index, ranking, after)
+    places = np.empty(0, dtype=np.int64)
+    for candidates in ever_more(index, query, chosen, ranking):
+        found = candidates.scored
+        places = _best_scenes(index, found, ranking, after)
+        if candidates.complete or len(places) > ranking.top_k:
+            break
+    return _hits(index, found, places[: ranking.top_k]), len(places) > ranking.top_k
 
 
-def _scene_scores(index: Index, similarities: Scores, scoring: SceneScoring) -> Scores:
-    combine = _best if scoring is SceneScoring.BEST else _mean
-    return combine(similarities, index.rows.bounds)  # (N,) -> (S,)
+def find_videos(
+    index: Index, query: Vector, ranking: VideoRanking, after: Cursor | None
+) -> tuple[tuple[VideoHit, ...], bool]:
+    """Best first, equal scores in the order of video id; and whether there are more. As `find_scenes` otherwise."""
+    chosen, packed = Chosen.of(index, ranking, after), Packed(query)
+    for candidates in _of_videos(index, query, chosen, ranking):
+        leaders = _leading_videos(index, candidates.scored, ranking, after)
+        found = scored(index.rows, packed, Chosen(leaders, chosen.window).scenes(index), ranking)
+        numbers, scores = _best_videos(index, found, ranking, after)
+        if candidates.complete or len(numbers) > ranking.top_k:
+            break
+    hits = tuple(
+        VideoHit(index.videos[number], score, _hits(index, found, _of_video(index, found, number, ranking)))
+        for number, score in zip(numbers[: ranking.top_k].tolist(), scores[: ranking.top_k].tolist(), strict=True)
+    )
+    return hits, len(numbers) > ranking.top_k
 
 
-def _best(scores: Scores, bounds: Int64) -> Scores:
-    best: Scores = np.maximum.reduceat(scores, bounds[:-1])
-    return best
+def _of_videos(index: Index, query: Vector, chosen: Chosen, ranking: VideoRanking) -> Iterable[Candidates]:
+    """A video's mean needs all of its scenes, its best score only the likely ones."""
+    if ranking.video_scoring is VideoScoring.BEST:
+        return ever_more(index, query, chosen, ranking)
+    return [all_of(index, Packed(query), chosen, ranking)]
 
 
-def _mean(scores: Scores, bounds: Int64) -> Scores:
-    mean: Scores = np.divide(np.add.reduceat(scores, bounds[:-1]), np.diff(bounds), dtype=np.float32)
-    return mean
+def _best_scenes(index: Index, found: Scored, ranking: SceneRanking, after: Cursor | None) -> Int64:
+    """Places, best first: one more than asked for, if there are so many.
 
-
-def _best_scenes(index: Index, scenes: Int64, scores: Scores, ranking: SceneRanking) -> Int64:
-    """Where each video may have only so many, look at more leaders until enough remain."""
-    count = ranking.top_k
+    Where each video may have only so many, look at more leaders until enough remain.
+    """
+    count = ranking.top_k + 1
     while True:
-        leaders = _leaders(scores, count)
-        videos = index.rows.videos[scenes[leaders]]
-        order = np.lexsort((scenes[leaders], _id_ranks(index, videos), -scores[leaders]))
+        leaders = _leaders(found.scores, count)
+        videos = index.rows.videos[found.scenes[leaders]]
+        order = np.lexsort((found.scenes[leaders], _id_ranks(index, videos), -found.scores[leaders]))
         if ranking.scenes_per_video is not None:
             order = order[_earlier_equals(videos[order]) < ranking.scenes_per_video]
-        if len(order) >= ranking.top_k or len(leaders) == len(scenes):
-            best: Int64 = scenes[leaders[order[: ranking.top_k]]]
-            return best
+        places = leaders[order]
+        if after:
+            ordinals = found.scenes[places] - index.bounds[videos[order]]
+            places = places[_behind(index, after, found.scores[places], videos[order], ordinals)]
+        if len(places) > ranking.top_k or len(leaders) == len(found.scenes):
+            return places[: ranking.top_k + 1]
         count *= 4
 
 
-def _best_of_video(index: Index, number: int, scene_scores: Scores, count: int) -> Int64:
-    first, stop = index.bounds[number], index.bounds[number + 1]
-    best: Int64 = first + np.argsort(-scene_scores[first:stop], kind="stable")[:count]
-    return best
+def _leading_videos(index: Index, found: Scored, ranking: VideoRanking, after: Cursor | None) -> NDArray[np.bool_]:
+    """(V,): those that are asked for and one more, as far as these scenes tell."""
+    numbers, _ = _best_videos(index, found, ranking, after)
+    leading = np.zeros_like(index.alive)
+    leading[numbers] = True
+    return leading
+
+
+def _best_videos(index: Index, found: Scored, ranking: VideoRanking, after: Cursor | None) -> tuple[Int64, Scores]:
+    """Numbers and scores, best first: one more than asked for, if there are so many."""
+    if not len(found.scenes):
+        return found.scenes, found.scores
+    numbers, firsts = np.unique(index.rows.videos[found.scenes], return_index=True)  # ascending, as scenes are
+    combine = best if ranking.video_scoring is VideoScoring.BEST else mean
+    scores = combine(found.scores, np.append(firsts, len(found.scenes)))
+    if after:
+        behind = _behind(index, after, scores, numbers, np.zeros_like(numbers))
+        numbers, scores = numbers[behind], scores[behind]
+    leaders = _leaders(scores, ranking.top_k + 1)
+    order = leaders[np.lexsort((_id_ranks(index, numbers[leaders]), -scores[leaders]))][: ranking.top_k + 1]
+    return numbers[order], scores[order]
+
+
+def _of_video(index: Index, found: Scored, number: int, ranking: VideoRanking) -> Int64:
+    """Places of a video's best scenes."""
+    first, stop = np.searchsorted(found.scenes, index.bounds[number : number + 2])
+    places: Int64 = first + np.argsort(-found.scores[first:stop], kind="stable")[: ranking.scenes_per_video]
+    return places
+
+
+def _behind(index: Index, after: Cursor, scores: Scores, videos: Int64, ordinals: Int64) -> NDArray[np.bool_]:
+    """Which come later in the ranking than the cursor's place."""
+    behind = scores < after.score
+    for place in np.flatnonzero(scores == after.score).tolist():
+        key = (index.videos[videos[place]].video_id, int(ordinals[place]))
+        behind[place] = key > (after.video_id, after.ordinal)
+    return behind
 
 
 def _leaders(scores: Scores, count: int) -> Int64:
@@ -122,17 +141,18 @@ def _earlier_equals(values: Int64) -> Int64:
     return earlier
 
 
-def _hits(index: Index, scenes: Int64, scores: Scores, similarities: Scores) -> tuple[SceneHit, ...]:
-    rows = index.rows
+def _hits(index: Index, found: Scored, places: Int64) -> tuple[SceneHit, ...]:
+    rows, scenes = index.rows, found.scenes[places]
     numbers = rows.videos[scenes]
     columns = zip(
         numbers.tolist(),
         (scenes - index.bounds[numbers]).tolist(),
         rows.starts_ns[scenes].tolist(),
         rows.ends_ns[scenes].tolist(),
-        scores[scenes].tolist(),
+        found.scores[places].tolist(),
         rows.bounds[scenes].tolist(),
-        rows.bounds[scenes + 1].tolist(),
+        found.bounds[places].tolist(),
+        found.bounds[places + 1].tolist(),
         strict=True,
     )
     return tuple(
@@ -141,7 +161,7 @@ def _hits(index: Index, scenes: Int64, scores: Scores, similarities: Scores) -> 
             ordinal=ordinal,
             segment=Segment(start_ns, end_ns),
             score=score,
-            best_offset_ns=int(rows.offsets_ns[first + similarities[first:stop].argmax()]),
+            best_offset_ns=int(rows.offsets_ns[row + found.similarities[first:stop].argmax()]),
         )
-        for number, ordinal, start_ns, end_ns, score, first, stop in columns
+        for number, ordinal, start_ns, end_ns, score, row, first, stop in columns
     )

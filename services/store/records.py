@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from services.common.media import Detection, Detector, Video
-from services.store.scenes import Halves, SceneTable
+from services.store.scenes import Halves, Images, SceneTable
 
 MALFORMED = (ValueError, TypeError, LookupError)
 
@@ -24,6 +24,17 @@ class Contents:
     video_count: int = 0
     scene_count: int = 0
     sample_count: int = 0
+    generation: int = 0
+    """Of the embeddings that are searched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Embeddings of another model that are kept beside those that are searched: which they are."""
+
+    model: str
+    dimension: int
+    generation: int
 
 
 def encode_contents(contents: Contents) -> bytes:
@@ -32,6 +43,14 @@ def encode_contents(contents: Contents) -> bytes:
 
 def decode_contents(data: bytes) -> Contents:
     return Contents(**_decode(data, Contents))
+
+
+def encode_staged(staged: Staged) -> bytes:
+    return _encode(asdict(staged))
+
+
+def decode_staged(data: bytes) -> Staged:
+    return Staged(**_decode(data, Staged))
 
 
 def encode_video(video: Video) -> bytes:
@@ -79,11 +98,26 @@ def decode_embeddings(data: bytes, sample_count: int, dimension: int) -> Halves:
     return np.frombuffer(data, "<f2").astype(np.float16, copy=False).reshape(sample_count, dimension)
 
 
+def encode_images(images: Images) -> bytes:
+    """Little-endian int64: how many, then their sizes; then one after the other."""
+    sizes = [len(image) for image in images]
+    return b"".join((np.array([len(images), *sizes], "<i8").tobytes(), *images))
+
+
+def decode_images(data: bytes) -> Images:
+    count = int(np.frombuffer(data, "<i8", 1)[0])
+    sizes = np.frombuffer(data, "<i8", count, offset=8)
+    ends = 8 + sizes.nbytes + np.cumsum(sizes)
+    if count < 1 or sizes.min() < 0 or ends[-1] != len(data):
+        raise ValueError("its images do not fit together")
+    return tuple(data[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True))
+
+
 def _encode(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _decode(data: bytes, kind: type[Contents | Video]) -> dict[str, Any]:
+def _decode(data: bytes, kind: type[Contents | Staged | Video]) -> dict[str, Any]:
     record = json.loads(data)
     if not isinstance(record, dict) or set(record) != {field.name for field in fields(kind)}:
         raise ValueError(f"it is no {kind.__name__.lower()}")

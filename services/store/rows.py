@@ -1,4 +1,4 @@
-"""Every sampled vector in memory, as one matrix with its columns beside it."""
+"""Every sampled vector in memory, with its columns beside it."""
 
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
@@ -6,8 +6,8 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common import vectors
 from services.common.media import Matrix
+from services.store.blocks import Blocks
 from services.store.scenes import IndexedVideo, Int64
 
 A = TypeVar("A", bound=NDArray[Any])
@@ -20,7 +20,7 @@ class Rows:
     What a reader sees never changes. Rows grow behind what is seen, so only the newest may be extended.
     """
 
-    vectors: Matrix  # (N, D)
+    vectors: Blocks  # N rows
     offsets_ns: Int64  # (N,)
     bounds: Int64  # (S + 1,): scene s has the samples bounds[s] to bounds[s + 1]
     starts_ns: Int64  # (S,)
@@ -31,21 +31,15 @@ class Rows:
     def empty(cls, dimension: int, scene_count: int = 0, sample_count: int = 0) -> Self:
         """No rows, with room for so many."""
         bounds = np.zeros(scene_count + 1, dtype=np.int64)
+        offsets_ns = np.empty(sample_count, dtype=np.int64)[:0]
         starts_ns, ends_ns, videos = (np.empty(scene_count, dtype=np.int64)[:0] for _ in range(3))
-        return cls(
-            np.empty((sample_count, dimension), dtype=np.float32)[:0],
-            np.empty(sample_count, dtype=np.int64)[:0],
-            bounds[:1],
-            starts_ns,
-            ends_ns,
-            videos,
-        )
+        return cls(Blocks(dimension), offsets_ns, bounds[:1], starts_ns, ends_ns, videos)
 
     def extended(self, indexed: IndexedVideo, number: int) -> Self:
         """These rows and those of one more video, which gets a number."""
         scenes = indexed.scenes
         return type(self)(
-            _appended(self.vectors, vectors.normalize(indexed.embeddings)),  # float16 rounds their lengths too
+            self.vectors.extended(indexed.embeddings),
             _appended(self.offsets_ns, scenes.offsets_ns),
             _appended(self.bounds, self.bounds[-1] + np.cumsum(scenes.sample_counts)),
             _appended(self.starts_ns, scenes.starts_ns),
@@ -59,7 +53,7 @@ class Rows:
         sample_counts = np.diff(self.bounds)
         samples = np.repeat(scenes, sample_counts)  # (N,)
         return type(self)(
-            self.vectors[samples],
+            self.vectors.kept(samples),
             self.offsets_ns[samples],
             np.concatenate(([0], np.cumsum(sample_counts[scenes]))),
             self.starts_ns[scenes],
@@ -67,13 +61,27 @@ class Rows:
             (np.cumsum(alive) - 1)[self.videos[scenes]],
         )
 
+    def vectors_of(self, first: int, stop: int) -> Matrix:
+        """(n, D): those of the samples first..stop, of unit length."""
+        return self.vectors.unit(np.arange(first, stop))
+
+    def samples(self, scenes: Int64) -> tuple[Int64, Int64]:
+        """(n,): the samples of these scenes, one scene after the other; and (C + 1,): where each scene's begin."""
+        firsts = self.bounds[scenes]
+        counts = self.bounds[scenes + 1] - firsts
+        bounds = np.concatenate(([0], np.cumsum(counts)))
+        return np.arange(bounds[-1]) + np.repeat(firsts - bounds[:-1], counts), bounds
+
+    def __len__(self) -> int:
+        return len(self.offsets_ns)
+
 
 def _appended(seen: A, more: NDArray[Any]) -> A:
     """`seen` and `more` after it: in the room behind what is seen if that suffices, else in a copy with more room."""
     count, needed = len(seen), len(seen) + len(more)
     room: Any = seen.base
     if room is None or len(room) < needed:
-        room = np.empty((max(needed, 2 * count), *seen.shape[1:]), dtype=seen.dtype)
+        room = np.empty(max(needed, 2 * count), dtype=seen.dtype)
         room[:count] = seen
     room[count:needed] = more
     grown: A = room[:needed]

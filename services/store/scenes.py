@@ -1,6 +1,7 @@
 """A video's scenes as columns: a few arrays instead of an object for each scene."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -10,6 +11,9 @@ from services.common.media import NO_VECTOR, Sample, Scene, Segment, Video
 
 Int64: TypeAlias = NDArray[np.int64]
 Halves: TypeAlias = NDArray[np.float16]
+
+Images: TypeAlias = tuple[bytes, ...]
+"""Of one scene: a JPEG for each sample, empty for those without one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +29,7 @@ class SceneTable:
         return len(self.starts_ns)
 
     def part(self, first: int, stop: int) -> tuple[Scene, ...]:
-        """The scenes first <= ordinal < stop; their samples have no vectors."""
+        """The scenes first <= ordinal < stop; their samples have neither vectors nor images."""
         ends = np.cumsum(self.sample_counts)  # (S,)
         samples = [
             tuple(Sample(offset_ns, NO_VECTOR) for offset_ns in self.offsets_ns[end - count : end].tolist())
@@ -35,6 +39,12 @@ class SceneTable:
         return tuple(map(Scene, range(first, stop), spans, samples))
 
 
+def with_images(scene: Scene, images: Images) -> Scene:
+    """The scene with an image for each of its samples; ValueError if they are not as many."""
+    pairs = zip(scene.samples, images, strict=True)
+    return replace(scene, samples=tuple(replace(sample, image=image) for sample, image in pairs))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class IndexedVideo:
     """All that the three indexes hold of one video."""
@@ -42,3 +52,5 @@ class IndexedVideo:
     video: Video
     scenes: SceneTable
     embeddings: Halves  # (N, D)
+    images: Mapping[int, Images] = field(default_factory=dict)
+    """By ordinal, of the scenes that have some. Those of a video that is stored already stay on disk."""

@@ -1,6 +1,7 @@
 """StoreService on the wire."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import TypeVar
@@ -20,7 +21,9 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     def __init__(self) -> None:
         self._opened: Catalog | None = None
-        self._writing = asyncio.Lock()  # writes wait for one another here, where they take no thread from readers
+        # Writes wait for one another here, and searches too, where they take no thread from other calls.
+        self._writing = asyncio.Lock()
+        self._searching = asyncio.Semaphore(os.cpu_count() or 1)
 
     def use(self, catalog: Catalog) -> None:
         self._opened = catalog
@@ -42,7 +45,7 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     async def ListVideos(self, request: store_pb2.ListVideosRequest, context: Context) -> store_pb2.ListVideosResponse:
         after, limit = convert.after_video_from(request.page_token), common.page_size_from(request.page_size)
         videos, more = await asyncio.to_thread(self._catalog.videos, after, limit)
-        return convert.video_page_to(videos, more=more)
+        return convert.video_page_to(store_pb2.ListVideosResponse(), videos, more=more)
 
     async def UpdateVideo(
         self, request: store_pb2.UpdateVideoRequest, context: Context
@@ -62,18 +65,70 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
         video_id = common.video_id_from(request.video_id)
         first = common.page_number_from(request.page_token, "ListScenes") or 0
         limit = common.page_size_from(request.page_size)
-        scenes, more = await asyncio.to_thread(self._catalog.scenes, video_id, first, limit)
+        with_images = request.include_images
+        scenes, more = await asyncio.to_thread(self._catalog.scenes, video_id, first, limit, with_images=with_images)
         return convert.scene_page_to(scenes, more=more)
 
     async def FindScenes(self, request: store_pb2.FindScenesRequest, context: Context) -> store_pb2.FindScenesResponse:
-        query, ranking = convert.query_from(request.query), common.scene_ranking_from(request)
-        found = await asyncio.to_thread(self._catalog.find_scenes, query, request.query.model, ranking)
-        return store_pb2.FindScenesResponse(**common.ranked_scenes_to(found))
+        def answer() -> store_pb2.FindScenesResponse:
+            found = self._catalog.find_scenes(common.query_from(request), common.scene_ranking_from(request))
+            return store_pb2.FindScenesResponse(**common.ranked_scenes_to(found), next_cursor=found.next_cursor)
+
+        return await self._search(answer)
 
     async def FindVideos(self, request: store_pb2.FindVideosRequest, context: Context) -> store_pb2.FindVideosResponse:
-        query, ranking = convert.query_from(request.query), common.video_ranking_from(request)
-        found = await asyncio.to_thread(self._catalog.find_videos, query, request.query.model, ranking)
-        return store_pb2.FindVideosResponse(**common.ranked_videos_to(found))
+        def answer() -> store_pb2.FindVideosResponse:
+            found = self._catalog.find_videos(common.query_from(request), common.video_ranking_from(request))
+            return store_pb2.FindVideosResponse(**common.ranked_videos_to(found), next_cursor=found.next_cursor)
+
+        return await self._search(answer)
+
+    async def ScoreTimeline(
+        self, request: store_pb2.ScoreTimelineRequest, context: Context
+    ) -> store_pb2.ScoreTimelineResponse:
+        def answer() -> store_pb2.ScoreTimelineResponse:
+            video_id, query = common.video_id_from(request.video_id), common.parts_from(request.parts)
+            return common.timeline_to(self._catalog.timeline(video_id, query))
+
+        return await self._search(answer)
+
+    async def GetThumbnail(
+        self, request: store_pb2.GetThumbnailRequest, context: Context
+    ) -> store_pb2.GetThumbnailResponse:
+        video_id = common.video_id_from(request.video_id)
+        offset_ns = common.duration_from(request.offset, "offset") if request.HasField("offset") else None
+        thumbnail = await asyncio.to_thread(self._catalog.thumbnail, video_id, request.ordinal, offset_ns)
+        return store_pb2.GetThumbnailResponse(image=thumbnail.image, offset=common.duration_to(thumbnail.offset_ns))
+
+    async def PutEmbeddings(
+        self, request_iterator: AsyncIterator[store_pb2.PutEmbeddingsRequest], context: Context
+    ) -> store_pb2.PutEmbeddingsResponse:
+        draft = await convert.embeddings_from(request_iterator)
+        await context.send_initial_metadata(())  # as in PutVideo
+        await self._write(lambda: self._catalog.put_embeddings(draft))
+        return store_pb2.PutEmbeddingsResponse()
+
+    async def ListMissingEmbeddings(
+        self, request: store_pb2.ListMissingEmbeddingsRequest, context: Context
+    ) -> store_pb2.ListMissingEmbeddingsResponse:
+        model, after = convert.model_from(request.model), convert.after_video_from(request.page_token)
+        limit = common.page_size_from(request.page_size)
+        videos, more = await asyncio.to_thread(self._catalog.missing_embeddings, model, after, limit)
+        return convert.video_page_to(store_pb2.ListMissingEmbeddingsResponse(), videos, more=more)
+
+    async def SwitchModel(
+        self, request: store_pb2.SwitchModelRequest, context: Context
+    ) -> store_pb2.SwitchModelResponse:
+        model = convert.model_from(request.model)
+        count = await self._write(lambda: self._catalog.switch_model(model))
+        return store_pb2.SwitchModelResponse(video_count=count)
+
+    async def Backup(
+        self, request: store_pb2.BackupRequest, context: Context
+    ) -> AsyncIterator[store_pb2.BackupResponse]:
+        pieces = self._catalog.backup()
+        while piece := await asyncio.to_thread(next, pieces, b""):
+            yield store_pb2.BackupResponse(data=piece)
 
     async def GetStats(self, request: store_pb2.GetStatsRequest, context: Context) -> store_pb2.GetStatsResponse:
         return store_pb2.GetStatsResponse(**asdict(await asyncio.to_thread(self._catalog.stats)))
@@ -87,3 +142,8 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     async def _write(self, change: Callable[[], T]) -> T:
         async with self._writing:
             return await asyncio.to_thread(change)
+
+    async def _search(self, answer: Callable[[], T]) -> T:
+        """The messages are read and made in the thread too: a thousand hits take a while."""
+        async with self._searching:
+            return await asyncio.to_thread(answer)

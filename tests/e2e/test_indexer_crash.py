@@ -28,6 +28,7 @@ from services.store.catalog import Catalog
 from services.store.servicer import StoreServicer
 from tests.indexers import MODEL, ColorEmbedder, embedder_serving
 from tests.servers import serving
+from tests.stores import query_of
 from tests.videos import SyntheticVideo, write_video
 from tools.stack import Service, free_addresses
 from videosearch.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
@@ -109,7 +110,7 @@ class World:
         """A video's scenes, and what their embeddings are like."""
         scenes = (await self.store.scenes(video_id, 1000)).items
         ranking = SceneRanking(top_k=1000, video_filter=VideoFilter(frozenset({video_id})))
-        hits = (await self.store.find_scenes(GRAY, MODEL.fingerprint, ranking)).hits
+        hits = (await self.store.find_scenes(query_of(GRAY, MODEL.fingerprint), ranking)).hits
         spans = [(scene.segment, [sample.offset_ns for sample in scene.samples]) for scene in scenes]
         return spans, [hit.score for hit in sorted(hits, key=lambda hit: hit.ordinal)]
 

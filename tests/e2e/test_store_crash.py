@@ -6,6 +6,7 @@ The environment may set CRASH_KILLS to ask for more of them, and CRASH_SEED to r
 import asyncio
 import os
 import random
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,10 +20,10 @@ from services.common.clients.store import StoreClient
 from services.common.errors import NotFoundError, UnavailableError
 from services.common.media import Scene, VideoFilter
 from services.common.ranking import SceneRanking
-from tests.stores import MODEL, process, scenes, video
+from tests.stores import process, query_of, scenes, video
 from tools.stack import Service
 
-KILLS = int(os.environ.get("CRASH_KILLS", "12"))
+KILLS = int(os.environ.get("CRASH_KILLS", "8"))
 SEED = int(os.environ.get("CRASH_SEED", random.randrange(10**9)))
 DIMENSION = 64
 QUERY = vectors.normalize(np.random.default_rng(0).standard_normal(DIMENSION))
@@ -37,10 +38,11 @@ class Known:
     versions: dict[str, set[int]] = field(default_factory=dict)
     newest: int = 0
     acknowledged: int = 0
+    interrupted: int = 0
 
 
 @pytest.mark.timeout(60 + 10 * KILLS)
-async def test_what_was_acknowledged_survives_a_kill_and_every_video_is_whole_or_absent(tmp_path):
+async def test_what_was_acknowledged_survives_a_kill_and_every_video_is_whole_or_absent(tmp_path, capsys):
     chance, known = random.Random(SEED), Known()
     for _ in range(KILLS):
         async with running(tmp_path) as (store, client):
@@ -52,7 +54,11 @@ async def test_what_was_acknowledged_survives_a_kill_and_every_video_is_whole_or
                 await store.kill()
     async with running(tmp_path) as (_, client):
         await check(client, known)
+    with capsys.disabled():
+        counts = f"{known.acknowledged} acknowledged changes, {known.interrupted} interrupted"
+        sys.stdout.write(f"\nkilled at {KILLS} moments: {counts}, 0 lost\n")
     assert known.acknowledged > KILLS
+    assert known.interrupted
 
 
 @asynccontextmanager
@@ -88,10 +94,12 @@ async def check(client: StoreClient, known: Known) -> None:
     for video_id, versions in known.versions.items():
         found = await version_of(client, video_id)
         assert found in versions, f"{video_id} is of version {found}, not one of {versions}; seed {SEED}"
+        known.interrupted += len(versions) > 1
         known.versions[video_id] = {found}
     present = [version for (version,) in known.versions.values() if version != ABSENT]
     scene_count = sum(len(scenes_of(version)) for version in present)
     stats = await client.stats()
+    assert stats.read_only_reason == ""
     assert (stats.video_count, stats.scene_count, stats.sample_count) == (len(present), scene_count, 3 * scene_count)
 
 
@@ -105,7 +113,7 @@ async def version_of(client: StoreClient, video_id: str) -> int:
     listed = (await client.scenes(video_id, 1000)).items
     assert [(one.ordinal, one.segment) for one in listed] == [(one.ordinal, one.segment) for one in wanted]
     ranking = SceneRanking(top_k=1000, video_filter=VideoFilter(frozenset({video_id})))
-    hits = (await client.find_scenes(QUERY, MODEL, ranking)).hits
+    hits = (await client.find_scenes(query_of(QUERY), ranking)).hits
     scores = {hit.ordinal: hit.score for hit in hits}
     exact = {one.ordinal: max(float(sample.vector @ QUERY) for sample in one.samples) for one in wanted}
     assert scores == pytest.approx(exact, abs=1e-3), f"{video_id} is not whole; seed {SEED}"

@@ -1,6 +1,7 @@
 """Videos in, moments out: through the services as they are deployed, each in its own process."""
 
 import asyncio
+import io
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -71,6 +72,18 @@ async def indexed(clients: Clients, samples: dict[str, Path]) -> dict[str, str]:
 def folder(system: Stack) -> Path:
     """Where films may lie that are to be indexed."""
     return Path(system.environment["VIDEOSEARCH_STORE_DATA_FOLDER"]).parent
+
+
+async def test_every_scene_has_a_picture_of_its_middle(clients: Clients, indexed: dict[str, str]) -> None:
+    for video_id in indexed.values():
+        for scene in (await clients.store.scenes(video_id, 1000)).items:
+            thumbnail = await clients.store.thumbnail(video_id, scene.ordinal)
+            middle_ns = (scene.segment.start_ns + scene.segment.end_ns) // 2
+            nearest = min(scene.samples, key=lambda sample: abs(sample.offset_ns - middle_ns))
+            assert thumbnail.offset_ns == nearest.offset_ns
+            with av.open(io.BytesIO(thumbnail.image)) as image:
+                (frame,) = image.decode(video=0)
+            assert min(frame.width, frame.height) == 224
 
 
 @pytest.mark.parametrize(("text", "name"), EXPECTED.items(), ids=EXPECTED.values())

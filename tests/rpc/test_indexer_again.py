@@ -19,6 +19,7 @@ from services.store.catalog import Catalog
 from services.store.servicer import StoreServicer
 from tests.indexers import MODEL, ColorEmbedder, Indexing, embedder_serving, indexing
 from tests.servers import serving
+from tests.stores import query_of
 from tests.videos import write_video
 from videosearch.v1.store_pb2_grpc import add_StoreServiceServicer_to_server
 
@@ -136,7 +137,7 @@ async def colors_of(world: Indexing, video_id: str) -> dict[int, float]:
     """Each scene's likeness to gray, which tells its color from most others."""
     ranking = SceneRanking(top_k=1000, video_filter=VideoFilter(frozenset({video_id})))
     gray = np.full(3, 3**-0.5, np.float32)
-    hits = (await world.store.find_scenes(gray, MODEL.fingerprint, ranking)).hits
+    hits = (await world.store.find_scenes(query_of(gray, MODEL.fingerprint), ranking)).hits
     return {hit.ordinal: hit.score for hit in hits}
 
 

@@ -7,11 +7,12 @@ import grpc
 import pytest
 
 from services.common.clients.search import SearchClient
+from services.common.conditions import MetadataPrefix, Not
 from services.common.errors import InvalidInputError, OverloadedError, PreconditionError, UnavailableError
-from services.common.media import Segment, VideoFilter, VideoScoring
+from services.common.media import SceneScoring, Segment, VideoFilter, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
-from tests.standins import WordEmbedder, embedder_at, fill, search_at
-from tests.stores import SECOND, store
+from tests.standins import WordEmbedder, embedder_at, fill, search_at, word_vector
+from tests.stores import SECOND, scene, store, video
 from tools.stack import Service, StackError, free_addresses
 from videosearch.v1 import search_pb2, search_pb2_grpc
 
@@ -54,6 +55,24 @@ async def test_the_filter_is_passed_on(client):
     ranking = VideoRanking(video_filter=VideoFilter(metadata={"kind": "real"}))
     results = await client.search_videos("a rabbit wakes", ranking)
     assert [hit.video.video_id for hit in results.hits] == ["street"]
+
+
+async def test_conditions_of_the_filter_are_passed_on(client):
+    ranking = SceneRanking(video_filter=VideoFilter(condition=Not(MetadataPrefix("kind", "re"))))
+    results = await client.search_scenes("a rabbit wakes", ranking)
+    assert {hit.video_id for hit in results.hits} == {"rabbit"}
+
+
+async def test_the_scoring_of_scenes_is_passed_on(tmp_path):
+    scores = {}
+    async with embedder_at(WordEmbedder()) as embedder, store(tmp_path) as videos:
+        put = [scene(0, [word_vector("rain"), word_vector("snow")])]
+        await videos.put_video(video("v", WordEmbedder().model), put)
+        async with search_with(embedder, videos.address) as client:
+            for scoring in SceneScoring:
+                (hit,) = (await client.search_scenes("rain", SceneRanking(scene_scoring=scoring))).hits
+                scores[scoring.value] = hit.score
+    assert scores == pytest.approx({"best": 1.0, "mean": 0.5, "softmax": 1.0}, abs=1e-3)
 
 
 async def test_the_scoring_is_passed_on(client):

@@ -19,7 +19,7 @@ from services.common.media import Detection, Detector, SceneScoring, StoreStats,
 from services.common.ranking import SceneRanking, VideoRanking
 from services.store.servicer import StoreServicer
 from tests.servers import serving
-from tests.stores import MODEL, SECOND, files_no_larger_than, scene, scenes, store, video
+from tests.stores import MODEL, SECOND, files_no_larger_than, query_of, scene, scenes, store, video
 from videosearch.v1 import media_pb2, store_pb2, store_pb2_grpc
 
 X, Y, Z = np.float32(np.eye(3))
@@ -110,7 +110,7 @@ async def test_a_page_has_a_video_however_large_it_is(client, monkeypatch):
 
 async def test_the_nearest_scene_is_found_with_its_best_moment(client):
     await client.put_video(video("a"), [scene(0, [X, Y]), scene(1, [Y, Z])])
-    found = await client.find_scenes(Z, MODEL, SceneRanking(top_k=1))
+    found = await client.find_scenes(query_of(Z), SceneRanking(top_k=1))
     (hit,) = found.hits
     assert (hit.video_id, hit.ordinal, hit.score, hit.best_offset_ns) == ("a", 1, 1.0, 3 * SECOND + SECOND // 100)
     assert [one.video_id for one in found.videos] == ["a"]
@@ -119,9 +119,9 @@ async def test_the_nearest_scene_is_found_with_its_best_moment(client):
 async def test_the_mean_may_rank_otherwise_than_the_best(client):
     await client.put_video(video("peak"), [scene(0, [X, Y]), scene(1, [Y])])
     await client.put_video(video("even"), [scene(0, [np.float32([0.8, 0.6, 0])])])
-    best = await client.find_videos(X, MODEL, VideoRanking())
+    best = await client.find_videos(query_of(X), VideoRanking())
     mean = await client.find_videos(
-        X, MODEL, VideoRanking(scene_scoring=SceneScoring.MEAN, video_scoring=VideoScoring.MEAN)
+        query_of(X), VideoRanking(scene_scoring=SceneScoring.MEAN, video_scoring=VideoScoring.MEAN)
     )
     assert [hit.video.video_id for hit in best.hits] == ["peak", "even"]
     assert [hit.video.video_id for hit in mean.hits] == ["even", "peak"]
@@ -129,9 +129,9 @@ async def test_the_mean_may_rank_otherwise_than_the_best(client):
 
 async def test_each_video_brings_its_best_scenes_up_to_the_number_asked_for(client):
     await client.put_video(video("a"), [scene(0, [Z]), scene(1, [X]), scene(2, [np.float32([0.6, 0.8, 0])])])
-    (hit,) = (await client.find_videos(X, MODEL, VideoRanking(scenes_per_video=2))).hits
+    (hit,) = (await client.find_videos(query_of(X), VideoRanking(scenes_per_video=2))).hits
     assert [one.ordinal for one in hit.scenes] == [1, 2]
-    (hit,) = (await client.find_videos(X, MODEL, VideoRanking(scenes_per_video=0))).hits
+    (hit,) = (await client.find_videos(query_of(X), VideoRanking(scenes_per_video=0))).hits
     assert hit.scenes == ()
 
 
@@ -139,7 +139,7 @@ async def test_filters_are_joined_by_and(client):
     for name, kind in (("a", "film"), ("b", "film"), ("c", "news")):
         await client.put_video(video(name, metadata={"kind": kind}), [scene(0, [X])])
     wanted = VideoFilter(frozenset({"b", "c", "unknown"}), {"kind": "film"})
-    found = await client.find_scenes(X, MODEL, SceneRanking(video_filter=wanted))
+    found = await client.find_scenes(query_of(X), SceneRanking(video_filter=wanted))
     assert [hit.video_id for hit in found.hits] == ["b"]
 
 
@@ -176,14 +176,16 @@ async def test_stats_count_what_is_stored(client):
     await client.put_video(video("a"), scenes(2, sample_count=3))
     await client.put_video(video("b"), scenes(1, sample_count=4))
     stats = await client.stats()
-    assert stats == StoreStats(2, 3, 10, MODEL, 8, stats.disk_size_bytes)
+    assert stats == StoreStats(
+        2, 3, 10, MODEL, 8, stats.disk_size_bytes, approximate_sample_count=0, read_only_reason=""
+    )
     assert stats.disk_size_bytes > 0
 
 
 async def test_an_empty_store_finds_nothing(client):
-    assert (await client.find_scenes(X, "any", SceneRanking())).hits == ()
-    assert (await client.find_videos(X, "any", VideoRanking())).hits == ()
-    assert replace(await client.stats(), disk_size_bytes=0) == StoreStats(0, 0, 0, "", 0, 0)
+    assert (await client.find_scenes(query_of(X, "any"), SceneRanking())).hits == ()
+    assert (await client.find_videos(query_of(X, "any"), VideoRanking())).hits == ()
+    assert replace(await client.stats(), disk_size_bytes=0) == StoreStats(0, 0, 0, "", 0, 0, 0, "")
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ async def test_an_empty_store_finds_nothing(client):
         ([HEADER, SCENES[0], store_pb2.PutVideoRequest()], "scenes only"),
         ([HEADER, SCENES[1]], "ordinals run from 0"),
         ([HEADER, *messages([SCENE, replace(SCENE, ordinal=1)])], "never overlap"),
-        ([HEADER, *messages(scenes(1), "model-b")], "model 'model-b', its video is of 'model-a'"),
+        ([HEADER, *messages(scenes(1), "model-b")], "an embedding of model 'model-b', where one of 'model-a' is due"),
         ([HEADER, *messages([scene(0, np.float32([[2, 0]]))])], "normalize it"),
         ([HEADER, store_pb2.PutVideoRequest(scene=media_pb2.Scene())], "must end after it starts"),
         ([store_pb2.PutVideoRequest(video=media_pb2.Video(video_id="a/b"))], "video_id 'a/b'"),
@@ -240,13 +242,13 @@ async def test_another_model_is_refused(client):
     with pytest.raises(PreconditionError, match=r"model-a.*model-b"):
         await client.put_video(video("b", model="model-b"), scenes(1))
     with pytest.raises(PreconditionError, match=r"model-a.*model-b"):
-        await client.find_videos(X, "model-b", VideoRanking())
+        await client.find_videos(query_of(X, "model-b"), VideoRanking())
 
 
 async def test_a_query_of_the_wrong_length_is_refused(client):
     await client.put_video(video("a"), scenes(1))
     with pytest.raises(InvalidInputError, match="has 8 components; got 3"):
-        await client.find_scenes(X, MODEL, SceneRanking())
+        await client.find_scenes(query_of(X), SceneRanking())
 
 
 QUERY = convert.embedding_to(X, MODEL)
@@ -339,7 +341,7 @@ async def test_searches_during_puts_see_only_whole_videos(client):
     putting = asyncio.ensure_future(alternate(client, versions))
     sizes = set()
     while not putting.done():
-        found = await client.find_scenes(versions[0][0].samples[0].vector, MODEL, SceneRanking(top_k=1000))
+        found = await client.find_scenes(query_of(versions[0][0].samples[0].vector), SceneRanking(top_k=1000))
         sizes.add((len(found.hits), found.videos[0].scene_count))
     await putting
     assert sizes <= {(3, 3), (50, 50)}

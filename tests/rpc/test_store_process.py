@@ -1,8 +1,10 @@
 """`python -m services.store`, as an operator sees it."""
 
+import plyvel
 import pytest
 
 from services.common.clients.store import StoreClient
+from services.common.errors import DataLossError
 from services.store.catalog import Catalog
 from tests.stores import indexed, process, scenes, video
 from tools.stack import StackError
@@ -32,9 +34,29 @@ async def test_a_folder_in_use_is_told_in_one_line(tmp_path):
         await assert_start_fails(tmp_path, "another process has it open")
 
 
-async def test_a_damaged_database_is_told_in_one_line(tmp_path):
+async def test_a_database_of_which_nothing_can_be_read_is_told_in_one_line(tmp_path):
     with Catalog(tmp_path) as catalog:
         catalog.put(indexed(video(), scenes(2)))
-    (log,) = tmp_path.glob("*.log")
-    log.write_bytes(log.read_bytes().replace(b"model-a", b"model-b"))
-    await assert_start_fails(tmp_path, "the database is damaged; put back a copy")
+    for table in tmp_path.glob("*.ldb"):
+        table.write_bytes(b"nonsense")
+    await assert_start_fails(tmp_path, "the database is damaged; put back a backup")
+
+
+async def test_a_damaged_store_is_served_but_for_writes(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        catalog.put(indexed(video("a"), scenes(2)))
+        catalog.put(indexed(video("b"), scenes(2)))
+    with plyvel.DB(str(tmp_path)) as database:
+        database.put(b"scene/b", b"nonsense")
+    store = process(tmp_path)
+    await store.start()
+    await store.ready()
+    async with StoreClient(store.address) as client:
+        assert [stored.video_id for stored in (await client.videos()).items] == ["a"]
+        assert "the scenes of video 'b' cannot be read" in (await client.stats()).read_only_reason
+        for call in (client.scenes("b"), client.delete_video("a"), client.put_video(video("c"), scenes(1))):
+            with pytest.raises(DataLossError, match=r"the scenes of video 'b' cannot be read"):
+                await call
+        with pytest.raises(DataLossError, match="videosearch store repair"):
+            [piece async for piece in client.backup()]
+    await store.stop()

@@ -16,19 +16,13 @@ from services.common.media import (
     Model,
     Sample,
     Scene,
-    SceneHit,
-    SceneScoring,
     Segment,
     Video,
-    VideoHit,
-    VideoScoring,
 )
-from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
-from tests.strategies import counts, filters, lengths, segments, text, times, video_ids, videos
-from videosearch.v1 import indexer_pb2, media_pb2, search_pb2, store_pb2
+from tests.strategies import counts, lengths, text, times, videos
+from videosearch.v1 import indexer_pb2, media_pb2
 
 float32 = st.floats(-1, 1, width=32)
-scene_hits = st.builds(SceneHit, video_ids, counts, segments, float32, lengths)
 jobs = st.builds(
     IndexJob,
     job_id=text,
@@ -55,20 +49,6 @@ def test_a_video_comes_back_whole(video):
     assert convert.video_from(convert.video_to(video)) == video
 
 
-@given(st.lists(scene_hits, max_size=3), st.lists(videos, max_size=2))
-def test_ranked_scenes_come_back_whole(hits, their_videos):
-    found = RankedScenes(tuple(hits), tuple(their_videos))
-    for response_type in (store_pb2.FindScenesResponse, search_pb2.SearchScenesResponse):
-        assert convert.ranked_scenes_from(response_type(**convert.ranked_scenes_to(found))) == found
-
-
-@given(st.lists(st.builds(VideoHit, videos, float32, st.tuples(scene_hits)), max_size=3))
-def test_ranked_videos_come_back_whole(hits):
-    found = RankedVideos(tuple(hits))
-    for response_type in (store_pb2.FindVideosResponse, search_pb2.SearchVideosResponse):
-        assert convert.ranked_videos_from(response_type(**convert.ranked_videos_to(found))) == found
-
-
 @given(jobs)
 def test_a_job_comes_back_whole(job):
     assert convert.job_from(convert.job_to(job)) == job
@@ -77,41 +57,6 @@ def test_a_job_comes_back_whole(job):
 @given(st.builds(Model, text, text, counts, counts, counts, float32, text, text))
 def test_a_model_comes_back_whole(model):
     assert convert.model_from(convert.model_to(model)) == model
-
-
-@given(filters)
-def test_a_filter_comes_back_whole(video_filter):
-    assert convert.filter_from(convert.filter_to(video_filter)) == video_filter
-
-
-@pytest.mark.parametrize("request_type", [store_pb2.FindScenesRequest, search_pb2.SearchScenesRequest])
-@given(
-    ranking=st.builds(
-        SceneRanking, st.integers(1, 1000), st.none() | st.integers(1, 1000), filters, st.sampled_from(SceneScoring)
-    )
-)
-def test_a_ranking_of_scenes_comes_back_whole(request_type, ranking):
-    assert convert.scene_ranking_from(request_type(**convert.scene_ranking_to(ranking))) == ranking
-
-
-@pytest.mark.parametrize("request_type", [store_pb2.FindVideosRequest, search_pb2.SearchVideosRequest])
-@given(
-    ranking=st.builds(
-        VideoRanking,
-        st.integers(1, 1000),
-        st.integers(0, 100),
-        filters,
-        st.sampled_from(SceneScoring),
-        st.sampled_from(VideoScoring),
-    )
-)
-def test_a_ranking_of_videos_comes_back_whole(request_type, ranking):
-    assert convert.video_ranking_from(request_type(**convert.video_ranking_to(ranking))) == ranking
-
-
-def test_a_ranking_asked_for_without_details_is_the_default_one():
-    assert convert.scene_ranking_from(store_pb2.FindScenesRequest()) == SceneRanking()
-    assert convert.video_ranking_from(store_pb2.FindVideosRequest()) == VideoRanking()
 
 
 def test_a_detection_without_details_is_the_default_one():
@@ -155,39 +100,6 @@ def test_a_bad_video_id_is_refused(video_id):
 def test_metadata_over_its_limits_is_refused(given_metadata):
     with pytest.raises(InvalidInputError, match="metadata"):
         convert.metadata_from(given_metadata)
-
-
-@pytest.mark.parametrize("top_k", [0, -1, 1001, 10**9])
-def test_a_top_k_out_of_range_is_refused(top_k):
-    with pytest.raises(InvalidInputError, match=f"top_k is {top_k}; it must be 1 to 1000"):
-        convert.scene_ranking_from(search_pb2.SearchScenesRequest(top_k=top_k))
-
-
-@pytest.mark.parametrize("scenes_per_video", [0, -1])
-def test_a_ranking_of_scenes_with_none_of_a_video_is_refused(scenes_per_video):
-    with pytest.raises(InvalidInputError, match="must be 1 or more"):
-        convert.scene_ranking_from(search_pb2.SearchScenesRequest(scenes_per_video=scenes_per_video))
-
-
-@pytest.mark.parametrize("scenes_per_video", [-1, 101])
-def test_scenes_of_a_video_out_of_range_are_refused(scenes_per_video):
-    with pytest.raises(InvalidInputError, match="must be 0 to 100"):
-        convert.video_ranking_from(search_pb2.SearchVideosRequest(scenes_per_video=scenes_per_video))
-
-
-@pytest.mark.parametrize("number", [0, 99])
-def test_a_scoring_that_is_none_is_refused(number):
-    with pytest.raises(
-        InvalidInputError, match=rf"scene_scoring is {number}; it must be one of 1 \(best\), 2 \(mean\)"
-    ):
-        convert.scene_ranking_from(search_pb2.SearchScenesRequest(scene_scoring=number))
-    with pytest.raises(InvalidInputError, match="video_scoring"):
-        convert.video_ranking_from(search_pb2.SearchVideosRequest(video_scoring=number))
-
-
-def test_a_filter_of_too_many_videos_is_refused():
-    with pytest.raises(InvalidInputError, match="at most 1000"):
-        convert.filter_from(media_pb2.VideoFilter(video_ids=[str(n) for n in range(1001)]))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from services.indexer.checkpoints import Basis, Kept
 from services.indexer.database import Database
 from services.indexer.jobs import IndexRequest, Jobs
 from services.indexer.leases import MAX_CRASHES, LeaseLostError, Leases, Progress
-from tests.stores import scenes
+from tests.stores import scenes, with_images
 
 REQUEST = IndexRequest("/videos/a.mp4", "", "A", {"year": "2008"}, Detection())
 BASIS = Basis("digest", "model")
@@ -221,7 +222,30 @@ def test_kept_scenes_come_back_as_they_were(leases: Leases, other: Leases, job_i
     assert kept.decode_errors == 2
 
 
-@pytest.mark.parametrize("basis", [Basis("other", "model"), Basis("digest", "other")])
+def test_kept_images_come_back_as_they_were(leases: Leases, job_id: str) -> None:
+    made = with_images(scenes(3), [b"first", b"", b"third"])
+    leases.keep(job_id, BASIS, Kept([made[0], scenes(3)[1], made[2]], 0))
+    kept = [[sample.image for sample in one.samples] for one in leases.kept(job_id, BASIS).scenes]
+    assert kept == [[b"first", b"", b"third"], [b"", b"", b""], [b"first", b"", b"third"]]
+
+
+def test_what_was_kept_before_there_were_images_can_be_gone_on_from(tmp_path: Path) -> None:
+    """A database of the version before has no columns for them."""
+    database = Database(tmp_path / "old")
+    leases = Leases(database, max_attempts=3)
+    job_id = Jobs(database, max_queued=1).add(REQUEST, "").job_id
+    leases.claim()
+    leases.keep(job_id, BASIS, Kept(scenes(3), 0))
+    with database.begin() as connection:
+        for column in ("pictures", "images"):
+            connection.exec_driver_sql(f"ALTER TABLE checkpoints DROP COLUMN {column}")
+    database.close()
+    database = Database(tmp_path / "old")
+    assert len(Leases(database, max_attempts=3).kept(job_id, BASIS).scenes) == 3
+    database.close()
+
+
+@pytest.mark.parametrize("basis", [Basis("other", "model"), Basis("digest", "other"), Basis("digest", "model", "x")])
 def test_what_was_made_from_something_else_is_dropped(leases: Leases, job_id: str, basis: Basis) -> None:
     leases.keep(job_id, BASIS, Kept(scenes(3), 1))
     assert leases.kept(job_id, basis) == Kept([], 0)

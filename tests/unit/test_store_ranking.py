@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.common import vectors
-from services.common.media import SceneHit, SceneScoring, VideoFilter, VideoScoring
+from services.common.media import SceneHit, SceneScoring, Segment, VideoFilter, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
+from services.store import ranking as rankings
+from services.store.cursors import Cursor
 from services.store.index import Index
-from services.store.ranking import find_scenes, find_videos
-from tests.stores import indexed, scene, scenes, video
+from tests.stores import SECOND, indexed, scene, scenes, video
 
 UNIT_VECTORS = np.float32([*np.eye(4), *-np.eye(4), *(np.array(list(product((-1, 1), repeat=4))) / 2)])
 
@@ -27,9 +28,46 @@ some_scenes = powers.flatmap(lambda count: st.lists(a_scene, min_size=count, max
 puts = st.tuples(ids, pairs, some_scenes)
 changes = st.lists(puts | ids, max_size=14)
 filters = st.builds(VideoFilter, st.frozensets(ids | st.just("unknown")), pairs)
-scene_scorings, video_scorings = st.sampled_from(SceneScoring), st.sampled_from(VideoScoring)
-scene_rankings = st.builds(SceneRanking, st.integers(1, 20), st.none() | st.integers(1, 3), filters, scene_scorings)
-video_rankings = st.builds(VideoRanking, st.integers(1, 6), st.integers(0, 5), filters, scene_scorings, video_scorings)
+scene_scorings = st.sampled_from([SceneScoring.BEST, SceneScoring.MEAN])
+windows = st.none() | st.builds(
+    lambda first, count: Segment(first, first + count), st.integers(0, 9), st.integers(1, 9)
+)
+asked = {
+    "video_filter": filters,
+    "scene_scoring": scene_scorings,
+    "time_window": windows.map(lambda window: window and Segment(window.start_ns * SECOND, window.end_ns * SECOND)),
+}
+caps = st.none() | st.integers(1, 3)
+scene_rankings = st.builds(SceneRanking, st.integers(1, 20), caps, **asked)
+video_rankings = st.builds(
+    VideoRanking, st.integers(1, 6), st.integers(0, 5), video_scoring=st.sampled_from(VideoScoring), **asked
+)
+
+
+def find_scenes(index, query, ranking):
+    """The hits of one page."""
+    return rankings.find_scenes(index, query, ranking, None)[0]
+
+
+def find_videos(index, query, ranking):
+    return rankings.find_videos(index, query, ranking, None)[0]
+
+
+def scene_pages(index, query, ranking, newest):
+    """All of a ranking, page after page, each by itself."""
+    after, more = None, True
+    while more:
+        hits, more = rankings.find_scenes(index, query, ranking, after)
+        yield from hits
+        after = hits and Cursor(hits[-1].score, hits[-1].video_id, hits[-1].ordinal, newest)
+
+
+def video_pages(index, query, ranking, newest):
+    after, more = None, True
+    while more:
+        hits, more = rankings.find_videos(index, query, ranking, after)
+        yield from hits
+        after = hits and Cursor(hits[-1].score, hits[-1].video.video_id, 0, newest)
 
 
 def changed(steps):
@@ -49,7 +87,10 @@ def changed(steps):
 
 
 def combined(scores, scoring):
-    return max(scores) if scoring == "best" else sum(scores) / len(scores)
+    """A mean as NumPy has it, to the last bit."""
+    if scoring == "mean":
+        return float(np.divide(np.sum(np.float32(scores)), len(scores), dtype=np.float32))
+    return max(scores)
 
 
 def twin_hits(held, query, ranking):
@@ -60,6 +101,9 @@ def twin_hits(held, query, ranking):
         if (wanted.video_ids and video_id not in wanted.video_ids) or not wanted.metadata.items() <= metadata.items():
             continue
         for one in its_scenes:
+            window = ranking.time_window or one.segment
+            if one.segment.start_ns >= window.end_ns or one.segment.end_ns <= window.start_ns:
+                continue
             scores = [float(sample.vector @ query) for sample in one.samples]
             best = one.samples[scores.index(max(scores))].offset_ns
             score = combined(scores, ranking.scene_scoring)
@@ -83,7 +127,7 @@ def twin_videos(held, query, ranking):
         (combined([hit.score for hit in hits], ranking.video_scoring), video_id, hits[: ranking.scenes_per_video])
         for video_id, hits in of_video.items()
     ]
-    return sorted(scored, key=lambda one: (-one[0], one[1]))[: ranking.top_k]
+    return sorted(scored, key=lambda one: (-one[0], one[1]))
 
 
 @given(changes, embedding, scene_rankings)
@@ -98,7 +142,44 @@ def test_videos_rank_as_those_of_the_twin_in_every_picture_of_the_store(steps, q
     for index, held in list(changed(steps)):
         hits = find_videos(index, UNIT_VECTORS[query], ranking)
         found = [(hit.score, hit.video.video_id, list(hit.scenes)) for hit in hits]
-        assert found == twin_videos(held, UNIT_VECTORS[query], ranking)
+        assert found == twin_videos(held, UNIT_VECTORS[query], ranking)[: ranking.top_k]
+
+
+@given(changes, embedding, scene_rankings)
+def test_pages_of_scenes_are_together_the_whole_ranking(steps, query, ranking):
+    index, held = list(changed(steps))[-1]
+    wanted = list(capped(twin_hits(held, UNIT_VECTORS[query], ranking), ranking.scenes_per_video))
+    assert list(scene_pages(index, UNIT_VECTORS[query], ranking, index.newest)) == wanted
+
+
+@given(changes, embedding, video_rankings)
+def test_pages_of_videos_are_together_the_whole_ranking(steps, query, ranking):
+    index, held = list(changed(steps))[-1]
+    hits = video_pages(index, UNIT_VECTORS[query], ranking, index.newest)
+    found = [(hit.score, hit.video.video_id, list(hit.scenes)) for hit in hits]
+    assert found == twin_videos(held, UNIT_VECTORS[query], ranking)
+
+
+@given(
+    st.lists(st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=5), min_size=1, max_size=5), st.floats(1e-6, 9)
+)
+def test_softmax_weighs_samples_by_their_exponentials(cosines, temperature):
+    its_scenes = [scene(n, [np.float32([c, np.sqrt(1 - c * c)]) for c in one]) for n, one in enumerate(cosines)]
+    index = Index().with_video(indexed(video(), its_scenes))
+    ranking = SceneRanking(scene_scoring=SceneScoring.SOFTMAX, softmax_temperature=temperature)
+    hits = find_scenes(index, np.float32([1, 0]), ranking)
+    for hit in hits:
+        kept = vectors.normalize(np.float16([sample.vector for sample in its_scenes[hit.ordinal].samples]))[:, 0]
+        weights = np.exp((kept - kept.max()) / np.float64(temperature))
+        np.testing.assert_allclose(hit.score, (kept * weights).sum() / weights.sum(), atol=1e-5 + 1e-6 / temperature)
+        assert min(kept) - 1e-6 <= hit.score <= max(kept) + 1e-6
+
+
+def test_at_a_temperature_of_next_to_nothing_softmax_is_the_best():
+    index = Index().with_video(indexed(video(), scenes(5)))
+    query = vectors.normalize(np.ones(8))
+    softmax = SceneRanking(scene_scoring=SceneScoring.SOFTMAX, softmax_temperature=5e-324)
+    assert find_scenes(index, query, softmax) == find_scenes(index, query, SceneRanking())
 
 
 @given(changes)
@@ -144,4 +225,4 @@ def test_memory_of_replaced_videos_is_given_back():
     for seed in range(50):
         index = index.with_video(indexed(video("a"), scenes(4, seed=seed)))
         index = index.with_video(indexed(video("b"), scenes(4, seed=seed)))
-    assert len(index.rows.vectors) <= 3 * index.contents.sample_count
+    assert len(index.rows) <= 3 * index.contents.sample_count

@@ -30,7 +30,14 @@ class EmbedderClient(Client["embedder_pb2_grpc.EmbedderServiceAsyncStub"]):
     async def embed_frames(self, frames: Sequence[NDArray[np.uint8]]) -> FrameEmbeddings:
         """Embed RGB frames, each (H, W, 3)."""
         raws = (embedder_pb2.RawImage(width=f.shape[1], height=f.shape[0], rgb=f.tobytes()) for f in frames)
-        request = embedder_pb2.EmbedImagesRequest(images=[embedder_pb2.Image(raw=raw) for raw in raws])
+        return await self._embed([embedder_pb2.Image(raw=raw) for raw in raws])
+
+    async def embed_images(self, images: Sequence[bytes]) -> FrameEmbeddings:
+        """Embed images that are files of JPEG, PNG or WebP."""
+        return await self._embed([embedder_pb2.Image(encoded=image) for image in images])
+
+    async def _embed(self, images: Sequence[embedder_pb2.Image]) -> FrameEmbeddings:
+        request = embedder_pb2.EmbedImagesRequest(images=images)
         response = await self._call(self._stub.EmbedImages, request, EMBED_TIMEOUT_S)
         matrix = np.stack([vectors.from_bytes(embedding.vector) for embedding in response.embeddings])  # (B, D)
         return FrameEmbeddings(matrix, response.embeddings[0].model)

@@ -1,5 +1,6 @@
 """Shared values to and from protobuf. What comes in is checked here, so that domain code need not."""
 
+from services.common.convert.conditions import filter_from, filter_to
 from services.common.convert.jobs import JOB_STATE, job_from, job_to
 from services.common.convert.media import (
     LONGEST,
@@ -18,18 +19,19 @@ from services.common.convert.media import (
     video_text_from,
     video_to,
 )
+from services.common.convert.parts import parts_from, parts_to, query_from
 from services.common.convert.ranking import (
-    filter_from,
-    filter_to,
     ranked_scenes_from,
     ranked_scenes_to,
     ranked_videos_from,
     ranked_videos_to,
     scene_ranking_from,
     scene_ranking_to,
+    store_ranking_to,
     video_ranking_from,
     video_ranking_to,
 )
+from services.common.convert.timelines import timeline_from, timeline_to
 from services.common.convert.values import (
     count_from,
     duration_from,
@@ -39,6 +41,7 @@ from services.common.convert.values import (
     page_number_from,
     page_size_from,
     text_from,
+    time_from,
 )
 
 __all__ = [
@@ -61,6 +64,9 @@ __all__ = [
     "model_to",
     "page_number_from",
     "page_size_from",
+    "parts_from",
+    "parts_to",
+    "query_from",
     "ranked_scenes_from",
     "ranked_scenes_to",
     "ranked_videos_from",
@@ -71,7 +77,11 @@ __all__ = [
     "scene_to",
     "segment_from",
     "segment_to",
+    "store_ranking_to",
     "text_from",
+    "time_from",
+    "timeline_from",
+    "timeline_to",
     "video_from",
     "video_id_from",
     "video_ranking_from",

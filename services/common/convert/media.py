@@ -75,11 +75,11 @@ def segment_to(segment: Segment) -> media_pb2.VideoSegment:
     return media_pb2.VideoSegment(start_offset=duration_to(segment.start_ns), end_offset=duration_to(segment.end_ns))
 
 
-def segment_from(segment: media_pb2.VideoSegment) -> Segment:
-    start_ns = duration_from(segment.start_offset, "start_offset")
-    end_ns = duration_from(segment.end_offset, "end_offset")
+def segment_from(segment: media_pb2.VideoSegment, field: str = "segment") -> Segment:
+    start_ns = duration_from(segment.start_offset, f"{field}.start_offset")
+    end_ns = duration_from(segment.end_offset, f"{field}.end_offset")
     if start_ns >= end_ns:
-        raise InvalidInputError(f"a segment must end after it starts; got {start_ns} to {end_ns} ns")
+        raise InvalidInputError(f"{field} must end after it starts; got {start_ns} to {end_ns} ns")
     return Segment(start_ns, end_ns)
 
 
@@ -167,6 +167,7 @@ def scene_to(scene: Scene, model: str) -> media_pb2.Scene:
         media_pb2.SampledFrame(
             offset=duration_to(sample.offset_ns),
             embedding=embedding_to(sample.vector, model) if sample.vector.size else None,
+            image=sample.image,
         )
         for sample in scene.samples
     ]
@@ -175,7 +176,7 @@ def scene_to(scene: Scene, model: str) -> media_pb2.Scene:
 
 def scene_from(scene: media_pb2.Scene) -> Scene:
     """A scene as listed: what its samples have of embeddings is not taken over."""
-    samples = (Sample(duration_from(sample.offset, "offset"), NO_VECTOR) for sample in scene.samples)
+    samples = (Sample(duration_from(sample.offset, "offset"), NO_VECTOR, sample.image) for sample in scene.samples)
     return Scene(scene.ordinal, segment_from(scene.segment), tuple(samples))
 
 

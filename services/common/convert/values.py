@@ -1,7 +1,7 @@
 """Numbers, times, enums and counts, checked as they come in."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -11,6 +11,8 @@ from services.common.errors import InvalidInputError
 
 N = TypeVar("N", bound=int)
 E = TypeVar("E")
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 MAX_PAGE_SIZE, DEFAULT_PAGE_SIZE = 1000, 100
 
@@ -43,6 +45,14 @@ def time_to(instant: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(instant)
     return stamp
+
+
+def time_from(stamp: Timestamp, field: str) -> datetime:
+    """Rounded up to microseconds: of times in whole microseconds, the same ones are before it."""
+    try:
+        return EPOCH + timedelta(microseconds=-(-stamp.ToNanoseconds() // 1000))
+    except (ValueError, OverflowError):
+        raise InvalidInputError(f"{field} must be in the years 1 to 9999, and its nanos below one second") from None
 
 
 def count_from(value: int, low: int, high: int, field: str) -> int:

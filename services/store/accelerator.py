@@ -1,0 +1,142 @@
+"""Makes the approximate index and keeps it up with the store, in a thread of its own, so that no write waits for it."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from services.store import saved
+from services.store.accelerated import Accelerated, Entry, Kept
+from services.store.approximate import Approximate, training_rows
+from services.store.index import Index
+from services.store.scenes import Int64
+
+log = logging.getLogger(__name__)
+
+MIN_SAMPLES = 16_384
+"""A smaller store has no approximate index: scoring all takes less than 2 ms."""
+
+MAX_LEFT_SAMPLES = 2048
+"""So many new samples may be scored beside the approximate index, 0.2 ms a query, before they are added to it."""
+
+GROWTH = 4
+"""A store that is so many times larger than it was gets a new one, with more lists."""
+
+MAX_LOST_SAVED = 0.1
+"""Share of the approximate index that may be missing in its file, in case that the store is killed."""
+
+ADDED_SCENES = 1024
+NICENESS = 10
+"""Of the thread: searches come first."""
+
+
+class StoppedError(Exception):
+    """The work is given up because the store closes."""
+
+
+class Accelerator:
+    """Ask for `current` and hand over to `use`, from its thread; `use` makes the next picture of the store."""
+
+    def __init__(self, path: Path, current: Callable[[], Index], use: Callable[[Kept], None]) -> None:
+        self._path, self._current, self._use = path, current, use
+        self._kept: Kept | None = None
+        self._saved_samples = 0
+        self._changed, self._stopping = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="accelerator", daemon=True)
+
+    def start(self) -> None:
+        """Use what was saved, as far as it fits what the store holds, and then keep up."""
+        contents = self._current().contents
+        self._kept = saved.read(self._path, contents.model, contents.dimension)
+        if self._kept:
+            self._saved_samples = len(self._kept.approximate)
+            self._use(self._kept)
+        self._changed.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and save what there is."""
+        self._stopping.set()
+        self._changed.set()
+        self._thread.join()
+        self._save(growth=0)
+
+    def notice(self) -> None:
+        """The store has changed."""
+        self._changed.set()
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        while self._changed.wait() and not self._stopping.is_set():
+            self._changed.clear()
+            try:
+                self._keep_up(self._current())
+            except StoppedError:
+                return
+
+    def _keep_up(self, index: Index) -> None:
+        if index.contents.sample_count < MIN_SAMPLES:
+            return
+        if not self._kept or self._outgrown(self._kept, index):
+            self._kept = self._added(_trained(index, self._check), index, np.flatnonzero(index.alive))
+        else:
+            if not index.accelerated:  # the store was loaded anew
+                self._use(self._kept)
+                index = self._current()
+            left = index.alive
+            if index.accelerated:
+                left = left & ~index.accelerated.covered(index.alive)
+            if index.sample_counts[left].sum() < MAX_LEFT_SAMPLES:
+                return
+            self._kept = self._added(self._kept, index, np.flatnonzero(left))
+        self._use(self._kept)
+        self._save(growth=MAX_LOST_SAVED)
+
+    def _outgrown(self, kept: Kept, index: Index) -> bool:
+        living = Accelerated.of(kept, index.numbers, index.videos).covered(index.alive)
+        return (
+            kept.model != index.contents.model
+            or index.contents.sample_count >= GROWTH * kept.trained_samples
+            or len(kept.approximate) > 2 * index.sample_counts[living].sum()
+        )
+
+    def _added(self, kept: Kept, index: Index, numbers: Int64) -> Kept:
+        """With these videos too; no search looks for them before they are all in."""
+        begins = np.searchsorted(index.rows.videos, numbers)
+        entries = [Entry.of(index.videos[number]) for number in numbers.tolist()]
+        counts = np.array([entry.scene_count for entry in entries])
+        scenes = np.concatenate([np.arange(first, first + n) for first, n in zip(begins, counts, strict=True)])
+        first_id = sum(entry.scene_count for entry in kept.entries)
+        for start in range(0, len(scenes), ADDED_SCENES):
+            self._check()
+            samples, bounds = index.rows.samples(scenes[start : start + ADDED_SCENES])
+            ids = first_id + start + np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+            kept.approximate.add(index.rows.vectors.unit(samples), ids)
+        return replace(kept, entries=(*kept.entries, *entries))
+
+    def _save(self, growth: float) -> None:
+        if not self._kept or len(self._kept.approximate) <= self._saved_samples * (1 + growth):
+            return
+        if saved.write(self._path, self._kept):
+            self._saved_samples = len(self._kept.approximate)
+
+    def _check(self) -> None:
+        if self._stopping.is_set():
+            raise StoppedError
+
+
+def _trained(index: Index, check: Callable[[], None]) -> Kept:
+    """An empty one, made for what the index holds."""
+    count = index.contents.sample_count
+    log.info("making the approximate index", extra={"samples": count})
+    scenes = np.flatnonzero(index.alive[index.rows.videos])
+    samples, _ = index.rows.samples(scenes)
+    some = np.random.default_rng(0).choice(samples, training_rows(count), replace=False, shuffle=False)
+    matrix = index.rows.vectors.unit(np.sort(some))
+    np.random.default_rng(0).shuffle(matrix)  # its first rows are for the codes
+    approximate = Approximate.trained(matrix, count, check)
+    return Kept(approximate, index.contents.model, count)

@@ -1,0 +1,72 @@
+"""Where a ranking goes on: the place behind the last hit given, as a text that only the same request may bring back."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from services.common.errors import InvalidInputError
+from services.common.media import Vector
+from services.common.ranking import SceneRanking
+
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    score: float
+    video_id: str
+    ordinal: int
+    """Of the last hit, as its score and video are; 0 in a ranking of videos."""
+    newest: datetime
+    """The newest index_time in the store when the ranking began: what was put later does not count."""
+
+
+def digest(vector: Vector, ranking: SceneRanking) -> bytes:
+    """Equal for requests of one ranking: all but top_k and the cursor counts.
+
+    Of the query its vector counts, so that a ranking ends, instead of going on as another one, when a scene or video
+    that the query names is put anew.
+    """
+    ranking = replace(ranking, top_k=1, cursor="")
+    return _hashed(json.dumps([vector.tobytes().hex(), ranking], default=_plain, sort_keys=True).encode())
+
+
+def encode(cursor: Cursor, of: bytes) -> str:
+    content = json.dumps([cursor.score, cursor.video_id, cursor.ordinal, cursor.newest.isoformat()]).encode()
+    return base64.urlsafe_b64encode(_hashed(of + content) + content).decode()
+
+
+def decode(text: str, of: bytes) -> Cursor | None:
+    """The inverse of `encode`, None for no text; InvalidInputError for one that it did not make with that digest."""
+    if not text:
+        return None
+    try:
+        data = base64.b64decode(text, altchars=b"-_", validate=True)
+    except ValueError:  # also for letters beyond ASCII
+        data = b""
+    content = data[DIGEST_BYTES:]
+    if data[:DIGEST_BYTES] != _hashed(of + content):
+        raise InvalidInputError(
+            f"cursor {text[:100]!r} is none that this request has returned: only top_k may differ, and a scene or video"
+            " that the query names must not have been put anew; begin without a cursor"
+        )
+    score, video_id, ordinal, newest = json.loads(content)
+    return Cursor(score, video_id, ordinal, datetime.fromisoformat(newest))
+
+
+def _hashed(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows, of what it does not; equal for equal values, in every process."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if is_dataclass(value):
+        return [type(value).__name__, {field.name: getattr(value, field.name) for field in fields(value)}]
+    raise TypeError(f"{type(value).__name__} has no plain form")

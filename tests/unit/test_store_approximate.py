@@ -1,0 +1,205 @@
+"""Searching with the approximate index, made at a size where a test can afford it, beside exact search."""
+
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from services.common import vectors
+from services.common.media import SceneScoring, Segment, VideoFilter
+from services.common.ranking import SceneRanking, VideoRanking
+from services.store import accelerator, candidates, ranking, saved
+from services.store.catalog import Catalog
+from services.store.cursors import Cursor
+from tests.stores import MODEL, SECOND, indexed, scene, video
+
+DIMENSION, VIDEOS, SCENES = 64, 40, 40
+RANKINGS = {
+    "plain": SceneRanking(),
+    "mean": SceneRanking(scene_scoring=SceneScoring.MEAN),
+    "softmax": SceneRanking(scene_scoring=SceneScoring.SOFTMAX, softmax_temperature=0.05),
+    "capped": SceneRanking(scenes_per_video=1),
+    "many": SceneRanking(top_k=200),
+    "filtered": SceneRanking(video_filter=VideoFilter(metadata={"half": "0"})),
+    "window": SceneRanking(time_window=Segment(10 * SECOND, 30 * SECOND)),
+}
+rankings = pytest.mark.parametrize("asked", RANKINGS.values(), ids=RANKINGS.keys())
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(accelerator, "MIN_SAMPLES", 1000)
+    monkeypatch.setattr(accelerator, "MAX_LEFT_SAMPLES", 100)
+    monkeypatch.setattr(candidates, "EXACT_SAMPLES", 50)
+
+
+def put(catalog, number, seed=None):
+    """A video whose scenes lie around some centers that all videos share."""
+    shared, own = np.random.default_rng(0), np.random.default_rng(number if seed is None else seed)
+    centers = vectors.normalize(shared.standard_normal((30, DIMENSION)))[own.integers(0, 30, SCENES)]
+    middles = centers + 0.06 * own.standard_normal((SCENES, DIMENSION))
+    samples = [vectors.normalize(one + 0.02 * own.standard_normal((2, DIMENSION))) for one in middles]
+    stored = video(f"v{number:02}", metadata={"half": str(number % 2)})
+    catalog.put(indexed(stored, [scene(ordinal, each) for ordinal, each in enumerate(samples)]))
+
+
+def filled(folder):
+    with Catalog(folder) as catalog:
+        for number in range(VIDEOS):
+            put(catalog, number)
+        wait_for(catalog)
+
+
+def wait_for(catalog, samples=VIDEOS * SCENES * 2 - 100):
+    """Until so many samples are in the approximate index."""
+    deadline = time.monotonic() + 60
+    while catalog.stats().approximate_sample_count < samples:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("template") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accelerator, "MIN_SAMPLES", 1000)
+        filled(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(template, tmp_path):
+    return shutil.copytree(template, tmp_path / "store")
+
+
+def queries(count=30):
+    random = np.random.default_rng(5)
+    centers = vectors.normalize(np.random.default_rng(0).standard_normal((30, DIMENSION)))
+    return vectors.normalize(centers[:count] + 0.1 * random.standard_normal((count, DIMENSION)))
+
+
+def exact(catalog):
+    return replace(catalog.index, accelerated=None)
+
+
+@rankings
+def test_scores_are_exact_and_nearly_all_of_the_best_are_found(folder, asked):
+    with Catalog(folder) as catalog:
+        assert catalog.stats().approximate_sample_count == VIDEOS * SCENES * 2
+        found = wanted = 0
+        for query in queries():
+            hits = ranking.find_scenes(catalog.index, query, asked, None)[0]
+            best = ranking.find_scenes(exact(catalog), query, asked, None)[0]
+            everything = replace(asked, top_k=10_000, scenes_per_video=None)
+            assert set(hits) <= set(ranking.find_scenes(exact(catalog), query, everything, None)[0])
+            found, wanted = found + len(set(hits) & set(best)), wanted + len(best)
+        assert found >= 0.99 * wanted
+
+
+def test_videos_are_found_with_their_best_scenes(folder):
+    with Catalog(folder) as catalog:
+        for query in queries():
+            hits = ranking.find_videos(catalog.index, query, VideoRanking(top_k=3), None)
+            assert hits == ranking.find_videos(exact(catalog), query, VideoRanking(top_k=3), None)
+
+
+def test_pages_go_on_to_the_end_and_repeat_nothing(folder):
+    with Catalog(folder) as catalog:
+        query, after, seen, more = queries(1)[0], None, [], True
+        while more:
+            hits, more = ranking.find_scenes(catalog.index, query, SceneRanking(top_k=300), after)
+            seen.extend(hits)
+            after = Cursor(hits[-1].score, hits[-1].video_id, hits[-1].ordinal, catalog.index.newest)
+        assert len(set(seen)) == len(seen) >= 0.99 * VIDEOS * SCENES
+
+
+def test_what_is_put_replaced_or_deleted_counts_at_once(folder):
+    with Catalog(folder) as catalog:
+        put(catalog, 3, seed=1000)
+        put(catalog, 77)
+        catalog.delete("v04")
+        for query in queries():
+            assert ranking.find_scenes(catalog.index, query, SceneRanking(), None) == (
+                ranking.find_scenes(exact(catalog), query, SceneRanking(), None)
+            )
+
+
+def test_new_videos_are_added_and_the_dead_leave_when_they_are_many(folder):
+    with Catalog(folder) as catalog:
+        for number in range(VIDEOS, VIDEOS + 10):
+            put(catalog, number)
+        wait_for(catalog, (VIDEOS + 10) * SCENES * 2 - 100)
+        for number in range(VIDEOS):
+            catalog.delete(f"v{number:02}")
+        put(catalog, 99)
+        for number in range(100, 110):
+            put(catalog, number)
+        wait_for(catalog, 20 * SCENES * 2)
+        hits = ranking.find_scenes(catalog.index, queries(1)[0], SceneRanking(), None)
+        assert hits == ranking.find_scenes(exact(catalog), queries(1)[0], SceneRanking(), None)
+
+
+def test_the_file_is_used_again(folder):
+    written = (folder / saved.FILE_NAME).stat().st_mtime_ns
+    with Catalog(folder) as catalog:
+        assert catalog.stats().approximate_sample_count == VIDEOS * SCENES * 2
+    assert (folder / saved.FILE_NAME).stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("place", [0, 0.3, 0.9, 0.999])
+def test_a_flipped_bit_or_a_lost_end_leaves_the_file_aside(folder, place, caplog):
+    path = folder / saved.FILE_NAME
+    whole = path.read_bytes()
+    byte = int(place * len(whole))
+    for damaged in (whole[:byte] + bytes([whole[byte] ^ 4]) + whole[byte + 1 :], whole[:byte]):
+        caplog.clear()
+        path.write_bytes(damaged)
+        assert saved.read(path, MODEL, DIMENSION) is None
+        assert [record.message for record in caplog.records] == ["approximate index left aside"]
+    path.write_bytes(damaged)
+    with Catalog(folder) as catalog:
+        wait_for(catalog)  # it is made anew
+    assert saved.read(path, MODEL, DIMENSION)
+
+
+def test_the_file_of_another_model_is_left_aside(folder):
+    assert saved.read(folder / saved.FILE_NAME, "model-b", DIMENSION) is None
+    assert saved.read(folder / saved.FILE_NAME, MODEL, 8) is None
+
+
+def test_of_another_stores_file_only_what_this_store_holds_counts(folder, tmp_path):
+    other = tmp_path / "other"
+    with Catalog(other) as catalog:
+        for number in range(VIDEOS):
+            put(catalog, number, seed=500 + number)
+    shutil.copy(folder / saved.FILE_NAME, other)
+    with Catalog(other) as catalog:
+        for query in queries():
+            assert ranking.find_scenes(catalog.index, query, SceneRanking(), None) == (
+                ranking.find_scenes(exact(catalog), query, SceneRanking(), None)
+            )
+
+
+def test_a_file_that_cannot_be_written_is_no_error(folder, caplog):
+    with Catalog(folder) as catalog:
+        (folder / "vectors.partial").mkdir()
+        for number in range(VIDEOS, VIDEOS + 3):
+            put(catalog, number)
+        wait_for(catalog, (VIDEOS + 3) * SCENES * 2 - 100)
+    assert "approximate index not saved" in caplog.messages
+
+
+def test_searches_go_on_while_videos_are_put_and_added(folder):
+    with Catalog(folder) as catalog, ThreadPoolExecutor() as threads:
+        written = threads.submit(lambda: [put(catalog, number) for number in range(VIDEOS, VIDEOS + 20)])
+        found = 0
+        while not written.done() or found < 50:
+            index, query = catalog.index, queries()[found % 30]
+            hits = ranking.find_scenes(index, query, SceneRanking(top_k=3), None)[0]
+            assert hits == ranking.find_scenes(replace(index, accelerated=None), query, SceneRanking(top_k=3), None)[0]
+            found += 1
+        written.result()
+        wait_for(catalog, (VIDEOS + 20) * SCENES * 2 - 100)
