@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.store import saved
-from services.store.accelerated import Accelerated, Entry, Kept
+from services.store.accelerated import Entry, Kept
 from services.store.approximate import Approximate, training_rows
 from services.store.index import Index
 from services.store.scenes import Int64
@@ -81,35 +82,31 @@ class Accelerator:
     def _keep_up(self, index: Index) -> None:
         if index.contents.sample_count < MIN_SAMPLES:
             return
-        if not self._kept or self._outgrown(self._kept, index):
-            self._kept = self._added(_trained(index, self._check), index, np.flatnonzero(index.alive))
-        else:
-            if not index.accelerated:  # the store was loaded anew
-                self._use(self._kept)
-                index = self._current()
-            left = index.alive
-            if index.accelerated:
-                left = left & ~index.accelerated.covered(index.alive)
-            if index.sample_counts[left].sum() < MAX_LEFT_SAMPLES:
-                return
-            self._kept = self._added(self._kept, index, np.flatnonzero(left))
+        if self._kept and not index.accelerated:  # the store was loaded anew
+            self._use(self._kept)
+            index = self._current()
+        covered = index.accelerated.covered(index.alive) if index.accelerated else np.zeros_like(index.alive)
+        kept, left = self._kept, index.alive & ~covered
+        if not kept or self._outgrown(kept, index, covered):
+            kept, left = _trained(index, self._check), index.alive
+        elif index.sample_counts[left].sum() < MAX_LEFT_SAMPLES:
+            return
+        self._kept = None  # what is given up halfway is not saved
+        self._kept = self._added(kept, index, np.flatnonzero(left))
         self._use(self._kept)
         self._save(growth=MAX_LOST_SAVED)
 
-    def _outgrown(self, kept: Kept, index: Index) -> bool:
-        living = Accelerated.of(kept, index.numbers, index.videos).covered(index.alive)
+    def _outgrown(self, kept: Kept, index: Index, covered: NDArray[np.bool_]) -> bool:
         return (
             kept.model != index.contents.model
             or index.contents.sample_count >= GROWTH * kept.trained_samples
-            or len(kept.approximate) > 2 * index.sample_counts[living].sum()
+            or len(kept.approximate) > 2 * index.sample_counts[covered].sum()
         )
 
     def _added(self, kept: Kept, index: Index, numbers: Int64) -> Kept:
         """With these videos too; no search looks for them before they are all in."""
-        begins = np.searchsorted(index.rows.videos, numbers)
+        scenes = index.scenes(numbers)
         entries = [Entry.of(index.videos[number]) for number in numbers.tolist()]
-        counts = np.array([entry.scene_count for entry in entries])
-        scenes = np.concatenate([np.arange(first, first + n) for first, n in zip(begins, counts, strict=True)])
         first_id = sum(entry.scene_count for entry in kept.entries)
         for start in range(0, len(scenes), ADDED_SCENES):
             self._check()
@@ -133,8 +130,7 @@ def _trained(index: Index, check: Callable[[], None]) -> Kept:
     """An empty one, made for what the index holds."""
     count = index.contents.sample_count
     log.info("making the approximate index", extra={"samples": count})
-    scenes = np.flatnonzero(index.alive[index.rows.videos])
-    samples, _ = index.rows.samples(scenes)
+    samples, _ = index.rows.samples(index.scenes(np.flatnonzero(index.alive)))
     some = np.random.default_rng(0).choice(samples, training_rows(count), replace=False, shuffle=False)
     matrix = index.rows.vectors.unit(np.sort(some))
     np.random.default_rng(0).shuffle(matrix)  # its first rows are for the codes

@@ -44,8 +44,8 @@ class Chosen:
 
     def scenes(self, index: Index, among: NDArray[np.bool_] | None = None) -> Int64:
         """In ascending order; only of the videos `among`, (V,), if given."""
-        videos = self.videos if among is None else self.videos & among
-        scenes = np.flatnonzero(np.repeat(videos, np.diff(index.bounds)))
+        videos = np.flatnonzero(self.videos if among is None else self.videos & among)
+        scenes = index.scenes(videos)
         return scenes[self.holds(index, scenes)] if self.window else scenes
 
     def holds(self, index: Index, scenes: Int64) -> NDArray[np.bool_]:

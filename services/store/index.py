@@ -13,7 +13,7 @@ from services.common.media import Video
 from services.store.accelerated import Accelerated, Kept
 from services.store.columns import Columns
 from services.store.records import Contents
-from services.store.rows import Rows
+from services.store.rows import Rows, stretches
 from services.store.scenes import IndexedVideo, Int64
 
 
@@ -109,6 +109,10 @@ class Index:
         if not self.accelerated:
             return 0
         return int(self.sample_counts[self.accelerated.covered(self.alive)].sum())
+
+    def scenes(self, numbers: Int64) -> Int64:
+        """Those of the videos, in the order of their numbers."""
+        return stretches(self.bounds[numbers], self.bounds[numbers + 1] - self.bounds[numbers])
 
     @property
     def sample_counts(self) -> Int64:

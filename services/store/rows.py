@@ -70,10 +70,17 @@ class Rows:
         firsts = self.bounds[scenes]
         counts = self.bounds[scenes + 1] - firsts
         bounds = np.concatenate(([0], np.cumsum(counts)))
-        return np.arange(bounds[-1]) + np.repeat(firsts - bounds[:-1], counts), bounds
+        return stretches(firsts, counts), bounds
 
     def __len__(self) -> int:
         return len(self.offsets_ns)
+
+
+def stretches(firsts: Int64, counts: Int64) -> Int64:
+    """So many whole numbers from each of the firsts on."""
+    ends = np.cumsum(counts)
+    numbers: Int64 = np.arange(counts.sum()) + np.repeat(firsts - ends + counts, counts)
+    return numbers
 
 
 def _appended(seen: A, more: NDArray[Any]) -> A:
