@@ -162,7 +162,8 @@ class Move:
         token, more = "", True
         while more:
             scenes, token = await patiently(partial(fetch, page_token=token), PATIENCE_S)
-            yield scenes
+            if scenes:  # none behind the end of a video that was put anew meanwhile, and is shorter now
+                yield scenes
             more = bool(token)
 
     async def _is_still(self, video: Video) -> bool:

@@ -79,10 +79,10 @@ def query_of(vector: Vector, model: str = MODEL) -> Query:
 
 
 @asynccontextmanager
-async def store(folder: Path) -> AsyncIterator[StoreClient]:
+async def store(folder: Path, catalog_type: type[Catalog] = Catalog) -> AsyncIterator[StoreClient]:
     servicer = StoreServicer()
     add = partial(store_pb2_grpc.add_StoreServiceServicer_to_server, servicer)
-    with Catalog(folder) as catalog:
+    with catalog_type(folder) as catalog:
         servicer.use(catalog)
         async with serving(StoreClient.service, add) as address, StoreClient(address) as client:
             yield client

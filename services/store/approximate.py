@@ -78,26 +78,29 @@ class Approximate:
         return int(self._index.d)
 
     def add(self, matrix: Matrix, ids: Int64) -> None:
-        """Vectors (n, D), each under an id. Searches wait only while finished codes are copied."""
-        faiss.omp_set_num_threads(THREADS)
-        more = _empty(self._index.quantizer)
-        more.pq, more.is_trained = self._index.pq, True
-        more.add_with_ids(matrix, ids)
-        with self._lock.alone():
-            self._index.merge_from(more, 0)
+        """Vectors (n, D), each under an id. Searches wait meanwhile: 0.1 ms a vector of 512 with 4096 lists.
 
-    def nearest(self, query: Vector, count: int, allowed: NDArray[np.bool_] | None = None) -> tuple[Int64, Scores]:
+        Finding the lists first, or adding to an empty index and merging that, would keep them waiting less. In FAISS
+        1.15.1 both ways (`add_core` and `merge_from` of a fast-scan index) write beyond the ends of its lists.
+        """
+        faiss.omp_set_num_threads(THREADS)
+        with self._lock.alone():
+            self._index.add_with_ids(matrix, ids)
+
+    def nearest(
+        self, query: Vector, count: int, breadth: float = 1.0, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[Int64, Scores]:
         """Ids and estimated scores of the vectors with the highest ones, best first; allowed[id] says which may be.
 
-        The fewer are allowed, the more lists are scanned: the best of them lie farther away.
+        So many times more lists than usual are scanned, and the more the fewer are allowed: they lie farther apart.
         """
         faiss.omp_set_num_threads(1)  # of this thread; other queries have the other cores
-        probes, selector = self._index.nprobe, None
+        probes, selector = self._index.nprobe * breadth, None
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-            probes = min(self.list_count, int(probes / max(allowed.mean(), 1e-6) ** 0.5))
-        parameters = faiss.IVFSearchParameters(nprobe=probes, sel=selector)  # type: ignore[call-arg]  # FAISS adds them
+            probes /= max(allowed.mean(), 1e-6) ** 0.5
+        parameters = faiss.IVFSearchParameters(nprobe=min(int(probes), self.list_count), sel=selector)  # type: ignore[call-arg]  # FAISS adds them
         with self._lock.shared():
             scores, ids = self._index.search(query[None], count, params=parameters)
         found = ids[0] >= 0

@@ -25,7 +25,7 @@ BATCH_BYTES = 4 << 20
 
 
 def written(records: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """The file, in pieces of a MiB at most."""
+    """The file, in pieces of a MiB at most, none of them empty."""
     digest, piece = hashlib.sha256(), bytearray(FORMAT)
     for key, value in records:
         piece += len(key).to_bytes(4, "little") + len(value).to_bytes(4, "little") + key + value
@@ -35,8 +35,7 @@ def written(records: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
             digest.update(full)
             yield full
     digest.update(piece)
-    yield bytes(piece)
-    yield digest.digest()
+    yield from filter(None, (bytes(piece), digest.digest()))
 
 
 def restore(file: Path, folder: Path) -> None:
@@ -52,7 +51,7 @@ def restore(file: Path, folder: Path) -> None:
 
 
 def write(folder: Path, records: Iterable[tuple[bytes, bytes]]) -> None:
-    """Write a new database, in place of what is in the folder."""
+    """Write a new database, in place of what is in the folder; if that ends halfway, nothing of it is left."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with plyvel.DB(str(folder), create_if_missing=True) as db:
@@ -64,9 +63,12 @@ def write(folder: Path, records: Iterable[tuple[bytes, bytes]]) -> None:
                     batch.write()
                     batch, size = db.write_batch(), 0
             batch.write()
-    except plyvel.Error as error:
+    except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise DataLossError(f"{folder.parent} cannot be written: is its disk full? ({reason_of(error)})") from error
+        if isinstance(error, plyvel.Error):
+            message = f"{folder.parent} cannot be written: is its disk full? ({reason_of(error)})"
+            raise DataLossError(message) from error
+        raise
 
 
 def _check(backup: BinaryIO, file: Path) -> int:

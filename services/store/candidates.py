@@ -9,21 +9,28 @@ from numpy.typing import NDArray
 from services.common.media import Segment, Vector
 from services.common.ranking import SceneRanking
 from services.store.accelerated import Accelerated
-from services.store.blocks import Packed
+from services.store.blocks import Packed, Scores
 from services.store.cursors import Cursor
 from services.store.filters import selected
 from services.store.index import Index
 from services.store.scenes import Int64
-from services.store.scoring import Scored, scored
+from services.store.scoring import Scored, best, scored
 
 EXACT_SAMPLES = 16_384
 """So few are all scored: 1.6 ms at 512 dimensions, about as long as the approximate way takes."""
 
-FOUND = 1024
-"""Samples that the approximate index is asked for, or 10 a scene wanted; where that is too few, four times more."""
+FOUND, FOUND_OF = 512, 3000
+"""Samples that the approximate index is asked for at first: at least so many, one of so many, or 10 a scene wanted."""
+
+WIDER = 16
+"""So many times more are asked for where that does not do, of the square root of it as many more lists."""
 
 MOST_FOUND = 65_536
 """Where more would be needed, all are scored instead."""
+
+DOUBT = 4.0
+"""In units of the root mean square of what estimates are off: so far behind the best the last one found must be, or one
+that was not found may be better. Queries near the data leave 5 to 13, queries far off 2 to 4."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,34 +66,58 @@ class Chosen:
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     scored: Scored
-    complete: bool
-    """Whether these are all of the chosen scenes."""
+    unseen: float
+    """What no other chosen scene is likely to score more than."""
+    complete: bool = False
+    """Whether there is no other."""
+
+    def suffice(self, scores: Scores, count: int) -> bool:
+        """Whether these scores, best first, are as many as asked for and one more, and none of the others is higher."""
+        return self.complete or (len(scores) > count and scores[count - 1] >= self.unseen)
 
 
 def all_of(index: Index, query: Packed, chosen: Chosen, ranking: SceneRanking) -> Candidates:
-    return Candidates(scored(index.rows, query, chosen.scenes(index), ranking), complete=True)
+    return Candidates(scored(index.rows, query, chosen.scenes(index), ranking), -np.inf, complete=True)
 
 
 def ever_more(index: Index, query: Vector, chosen: Chosen, ranking: SceneRanking) -> Iterator[Candidates]:
     """Ever more of the chosen scenes, and at last all."""
     packed = Packed(query)
     if index.accelerated and chosen.sample_count(index) > EXACT_SAMPLES:
-        others = chosen.scenes(index, ~index.accelerated.covered(index.alive))
-        for scenes in _likely(index, index.accelerated, query, chosen, ranking.top_k):
-            yield Candidates(scored(index.rows, packed, np.union1d(scenes, others), ranking), complete=False)
+        yield from _likely(index, index.accelerated, query, packed, chosen, ranking)
     yield all_of(index, packed, chosen, ranking)
 
 
-def _likely(index: Index, accelerated: Accelerated, query: Vector, chosen: Chosen, top_k: int) -> Iterator[Int64]:
-    """Scenes that the approximate index finds, ever more of them."""
+def _likely(
+    index: Index, accelerated: Accelerated, query: Vector, packed: Packed, chosen: Chosen, ranking: SceneRanking
+) -> Iterator[Candidates]:
+    """What the approximate index finds, and all that it does not have yet."""
+    others = chosen.scenes(index, ~accelerated.covered(index.alive))
     allowed = _allowed(index, accelerated, chosen)
-    count = max(FOUND, 10 * top_k)
+    count = max(FOUND, index.contents.sample_count // FOUND_OF, 10 * ranking.top_k)
+    breadth = 1.0
     while count <= MOST_FOUND:
-        ids, _ = accelerated.approximate.nearest(query, count, allowed)
+        ids, estimates = accelerated.approximate.nearest(query, count, breadth, allowed)
         scenes = accelerated.scenes(ids, index.bounds)
-        scenes = scenes[scenes >= 0]
-        yield scenes[chosen.holds(index, scenes)]
-        count *= 4
+        held = scenes >= 0
+        held[held] = chosen.holds(index, scenes[held])
+        found, firsts = np.unique(scenes[held], return_index=True)  # the first of a scene is its best
+        every = scored(index.rows, packed, np.union1d(found, others) if len(others) else found, ranking)
+        if len(ids) < count or not len(found):
+            unseen = np.inf  # the scanned lists hold no more, but others may
+        elif breadth > 1:
+            # A second look was always enough, unless so many are equal that some were not found.
+            unseen = np.nextafter(every.scores[np.isin(every.scenes, found)].min(), np.inf)
+        else:
+            unseen = estimates[-1] + DOUBT * _error(every, found, estimates[held][firsts])
+        yield Candidates(every, unseen)
+        count, breadth = count * WIDER, breadth * WIDER**0.5
+
+
+def _error(every: Scored, scenes: Int64, estimates: Scores) -> float:
+    """Root of the mean square of what the estimates of these scenes' best samples are off."""
+    exact = best(every.similarities, every.bounds)[np.searchsorted(every.scenes, scenes)]
+    return float(np.sqrt(np.mean(np.square(exact - estimates))))
 
 
 def _allowed(index: Index, accelerated: Accelerated, chosen: Chosen) -> NDArray[np.bool_] | None:

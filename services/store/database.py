@@ -34,7 +34,7 @@ MAX_OPEN_FILES = 74
 """The fewest that LevelDB takes. It maps them into memory, 2 MB each: else the whole database would stay there."""
 
 ROOM_TO_REOPEN_BYTES = 64 << 20
-"""LevelDB writes what its log holds into a table when it is opened."""
+"""Beside the size of its logs: LevelDB writes what they hold into tables when it is opened."""
 
 
 class Database:
@@ -77,8 +77,12 @@ class Database:
         (https://github.com/google/leveldb/pull/578); opened anew, it begins a new log.
         """
         free = shutil.disk_usage(self._folder).free
-        if free < ROOM_TO_REOPEN_BYTES:
-            raise DataLossError(f"the store's disk is full ({free >> 20} MiB free): free some space and try again")
+        needed = ROOM_TO_REOPEN_BYTES + files.size_bytes(self._folder, "*.log")
+        if free < needed:
+            raise DataLossError(
+                f"the store's disk is full ({free >> 20} MiB free): free some space and try again; it needs"
+                f" {needed >> 20} MiB"
+            )
         with self._handle:
             self._db.close()
             try:
@@ -97,11 +101,6 @@ class Database:
         """Of all videos of which there is a trace, in order, however damaged their records are."""
         with damage("the index of videos"):
             return sorted({keys.unpack_video(key) for prefix in (VIDEOS, SCENES) for key in self.keys(prefix)})
-
-    def videos(self, contents: Contents) -> Iterator[IndexedVideo]:
-        """All of them, in the order of their ids."""
-        for video_id in self.video_ids():
-            yield self.indexed(video_id, contents)
 
     def indexed(self, video_id: str, contents: Contents) -> IndexedVideo:
         """A video with its scenes and embeddings, without images."""
@@ -158,8 +157,7 @@ class Database:
         """All of them as they are at the first, whatever is written meanwhile."""
         with (
             damage("the database"),
-            self._db.snapshot() as snapshot,
-            snapshot.iterator(verify_checksums=True, fill_cache=False) as rows,
+            self._using(lambda: self._db.iterator(verify_checksums=True, fill_cache=False)) as rows,
         ):
             while row := self._using(lambda: _next(rows)):
                 yield row

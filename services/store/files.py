@@ -54,9 +54,9 @@ def of_database(folder: Path) -> list[Path]:
     return [path for kind in KINDS for path in sorted(folder.glob(kind))]
 
 
-def size_bytes(folder: Path) -> int:
+def size_bytes(folder: Path, names: str = "*") -> int:
     total = 0
-    for path in folder.iterdir():
+    for path in folder.glob(names):
         with contextlib.suppress(FileNotFoundError):  # LevelDB removes files that it no longer needs
             total += path.stat().st_size
     return total

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from functools import reduce
 from typing import TypeAlias
 
 import numpy as np
@@ -28,24 +29,25 @@ Numbers: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
 
 def selected(index: Index, video_filter: VideoFilter, newest: datetime | None = None) -> Mask:
     """(V,): which numbers are alive, meet the conditions and, if `newest` is given, were stored by then."""
-    masks = [index.alive]
+    chosen = index.alive.copy()
     if newest:
-        masks.append(index.columns.index_times_us <= microseconds(newest))
+        chosen &= index.columns.index_times_us <= microseconds(newest)
     if video_filter.video_ids:
-        masks.append(_with_ids(index, video_filter.video_ids))
-    masks.extend(index.columns.metadata(key).among({value}) for key, value in video_filter.metadata.items())
+        chosen &= _with_ids(index, video_filter.video_ids)
+    for key, value in video_filter.metadata.items():
+        chosen &= index.columns.metadata(key).among({value})
     if video_filter.condition:
-        masks.append(_met(index, video_filter.condition))
-    return _all(masks)
+        chosen &= _met(index, video_filter.condition)
+    return chosen
 
 
 def _met(index: Index, condition: Condition) -> Mask:
     """(V,): which numbers meet the condition, dead ones too."""
     match condition:
         case AllOf(conditions):
-            return _all([_met(index, each) for each in conditions])
+            return reduce(np.logical_and, (_met(index, each) for each in conditions))
         case AnyOf(conditions):
-            return ~_all([~_met(index, each) for each in conditions])
+            return reduce(np.logical_or, (_met(index, each) for each in conditions))
         case Not(denied):
             return ~_met(index, denied)
         case VideoIds(video_ids):
@@ -67,11 +69,6 @@ def _fits(columns: Columns, condition: MetadataIn | MetadataPrefix | MetadataRan
         case TimeRange(first, stop):
             limits = (None if time is None else microseconds(time) for time in (first, stop))
             return _within(columns.index_times_us, *limits)
-
-
-def _all(masks: list[Mask]) -> Mask:
-    every: Mask = np.logical_and.reduce(masks)
-    return every
 
 
 def _with_ids(index: Index, video_ids: Collection[str]) -> Mask:

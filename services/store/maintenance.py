@@ -86,7 +86,7 @@ def _copied(folder: Path) -> Iterator[Database]:
 
 
 def _existing(folder: Path) -> Path:
-    if not files.of_database(folder):
+    if not any(map(files.of_database, (folder, folder / files.READY, folder / files.INSTALLING))):
         raise NotFoundError(f"{folder} holds no store: name the data folder of one")
     return folder
 

@@ -27,7 +27,7 @@ def find_scenes(
     for candidates in ever_more(index, query, chosen, ranking):
         found = candidates.scored
         places = _best_scenes(index, found, ranking, after)
-        if candidates.complete or len(places) > ranking.top_k:
+        if candidates.suffice(found.scores[places], ranking.top_k):
             break
     return _hits(index, found, places[: ranking.top_k]), len(places) > ranking.top_k
 
@@ -41,7 +41,7 @@ def find_videos(
         leaders = _leading_videos(index, candidates.scored, ranking, after)
         found = scored(index.rows, packed, Chosen(leaders, chosen.window).scenes(index), ranking)
         numbers, scores = _best_videos(index, found, ranking, after)
-        if candidates.complete or len(numbers) > ranking.top_k:
+        if candidates.suffice(scores, ranking.top_k):
             break
     hits = tuple(
         VideoHit(index.videos[number], score, _hits(index, found, _of_video(index, found, number, ranking)))

@@ -3,6 +3,8 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -21,9 +23,9 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     def __init__(self) -> None:
         self._opened: Catalog | None = None
-        # Writes wait for one another here, and searches too, where they take no thread from other calls.
-        self._writing = asyncio.Lock()
-        self._searching = asyncio.Semaphore(os.cpu_count() or 1)
+        # Of their own, so that those that wait, or go on though their caller has gone, take no thread from other calls.
+        self._writer = ThreadPoolExecutor(1, "writer")
+        self._searchers = ThreadPoolExecutor(os.cpu_count(), "searcher")
 
     def use(self, catalog: Catalog) -> None:
         self._opened = catalog
@@ -44,8 +46,12 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     async def ListVideos(self, request: store_pb2.ListVideosRequest, context: Context) -> store_pb2.ListVideosResponse:
         after, limit = convert.after_video_from(request.page_token), common.page_size_from(request.page_size)
-        videos, more = await asyncio.to_thread(self._catalog.videos, after, limit)
-        return convert.video_page_to(store_pb2.ListVideosResponse(), videos, more=more)
+
+        def page() -> store_pb2.ListVideosResponse:
+            videos, more = self._catalog.videos(after, limit)
+            return convert.video_page_to(store_pb2.ListVideosResponse(), videos, more=more)
+
+        return await asyncio.to_thread(page)
 
     async def UpdateVideo(
         self, request: store_pb2.UpdateVideoRequest, context: Context
@@ -65,9 +71,12 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
         video_id = common.video_id_from(request.video_id)
         first = common.page_number_from(request.page_token, "ListScenes") or 0
         limit = common.page_size_from(request.page_size)
-        with_images = request.include_images
-        scenes, more = await asyncio.to_thread(self._catalog.scenes, video_id, first, limit, with_images=with_images)
-        return convert.scene_page_to(scenes, more=more)
+
+        def page() -> store_pb2.ListScenesResponse:
+            scenes, more = self._catalog.scenes(video_id, first, limit, with_images=request.include_images)
+            return convert.scene_page_to(scenes, more=more)
+
+        return await asyncio.to_thread(page)
 
     async def FindScenes(self, request: store_pb2.FindScenesRequest, context: Context) -> store_pb2.FindScenesResponse:
         def answer() -> store_pb2.FindScenesResponse:
@@ -113,8 +122,12 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     ) -> store_pb2.ListMissingEmbeddingsResponse:
         model, after = convert.model_from(request.model), convert.after_video_from(request.page_token)
         limit = common.page_size_from(request.page_size)
-        videos, more = await asyncio.to_thread(self._catalog.missing_embeddings, model, after, limit)
-        return convert.video_page_to(store_pb2.ListMissingEmbeddingsResponse(), videos, more=more)
+
+        def page() -> store_pb2.ListMissingEmbeddingsResponse:
+            videos, more = self._catalog.missing_embeddings(model, after, limit)
+            return convert.video_page_to(store_pb2.ListMissingEmbeddingsResponse(), videos, more=more)
+
+        return await asyncio.to_thread(page)
 
     async def SwitchModel(
         self, request: store_pb2.SwitchModelRequest, context: Context
@@ -140,10 +153,13 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
         return self._opened
 
     async def _write(self, change: Callable[[], T]) -> T:
-        async with self._writing:
-            return await asyncio.to_thread(change)
+        return await _in_thread(self._writer, change)
 
     async def _search(self, answer: Callable[[], T]) -> T:
         """The messages are read and made in the thread too: a thousand hits take a while."""
-        async with self._searching:
-            return await asyncio.to_thread(answer)
+        return await _in_thread(self._searchers, answer)
+
+
+async def _in_thread(threads: Executor, work: Callable[[], T]) -> T:
+    """As asyncio.to_thread does it, in one of these threads."""
+    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)

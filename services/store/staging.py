@@ -20,6 +20,7 @@ from services.common.media import Vector, Video
 from services.store import keys, schema
 from services.store.damage import damage
 from services.store.database import STAGED_KEY, Database, put_embeddings
+from services.store.draft import MAX_SAMPLES_PER_SCENE, MAX_SCENES
 from services.store.index import Index
 from services.store.records import Contents, Staged, encode_contents, encode_staged
 from services.store.scenes import Halves, SceneTable
@@ -49,6 +50,11 @@ class EmbeddingsDraft:
 
     def add(self, vectors: Sequence[Vector]) -> None:
         """Take those of the next scene's samples."""
+        if self.scene_count >= MAX_SCENES or len(vectors) > MAX_SAMPLES_PER_SCENE:
+            raise InvalidInputError(
+                f"scene {self.scene_count}: no video has more than {MAX_SCENES} scenes, and none of them more than"
+                f" {MAX_SAMPLES_PER_SCENE} samples; this one came with {len(vectors)} embeddings"
+            )
         dimension = self._scenes[0].shape[1] if self._scenes else vectors[0].size if vectors else 0
         if not vectors or any(vector.size != dimension for vector in vectors):
             raise InvalidInputError(
@@ -141,15 +147,17 @@ class Sweeper:
             log.warning("old embeddings not removed", extra={"reason": str(error)})
 
     def _remove(self, generation: int) -> None:
-        prefix, last = keys.embeddings(generation), b""
-        while not self._stopping.is_set():
+        """A step at least, so that a store that is stopped early and often comes to the end too."""
+        prefix, step = keys.embeddings(generation), [b""]
+        while True:
             with self._writing:
                 self._make_sound()
-                step = self._remove_some(prefix, last)
+                step = self._remove_some(prefix, step[-1])
             if len(step) < STEP:
                 log.info("old embeddings removed", extra={"generation": generation})
                 return
-            last = step[-1]
+            if self._stopping.is_set():
+                return
 
     def _remove_some(self, prefix: bytes, start: bytes) -> list[bytes]:
         """From the last one that was removed on: LevelDB takes long to pass over what is there no more."""
@@ -165,8 +173,9 @@ class Sweeper:
 def _staged_for(database: Database, contents: Contents, draft: EmbeddingsDraft, dimension: int) -> Staged:
     """What the draft belongs to: what is being kept already, or a new generation."""
     staged = database.staged()
-    if staged is None or (staged.model != draft.model and draft.discard):
-        return Staged(draft.model, dimension, 1 + max({contents.generation, *_generations(database)}))
+    if staged is None or _is_gone(database, staged) or (staged.model != draft.model and draft.discard):
+        last = max(contents.generation, staged.generation if staged else 0)
+        return Staged(draft.model, dimension, last + 1)  # a number that none had, which may be being removed
     if staged.model != draft.model:
         raise PreconditionError(
             f"embeddings of model {staged.model} are being kept, and not searched yet: see that through, or give them"
@@ -177,6 +186,11 @@ def _staged_for(database: Database, contents: Contents, draft: EmbeddingsDraft, 
             f"an embedding of model {draft.model} has {staged.dimension} components; got {dimension}"
         )
     return staged
+
+
+def _is_gone(database: Database, staged: Staged) -> bool:
+    """Whether all videos of which there were such embeddings are."""
+    return next(database.keys(keys.embeddings(staged.generation)), None) is None
 
 
 def _is_kept(database: Database, video_id: str, generation: int) -> bool:

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from cli import reembed
 from services.common.errors import PreconditionError
 from services.common.ranking import SceneRanking
 from tests.commands import run
@@ -104,6 +105,21 @@ async def test_meanwhile_the_old_model_is_searched_and_what_changes_is_embedded_
     for name in NAMES[:5]:
         assert await grays(videos, name) == pytest.approx(await grays_of_images(address, pictured(2, 88)), abs=1e-3)
     assert (await videos.stats()).video_count == 6
+
+
+async def test_a_video_that_becomes_shorter_while_its_pages_are_read_is_embedded_as_it_is_then(
+    videos, address, embedder: ColorEmbedder, monkeypatch
+):
+    monkeypatch.setattr(reembed, "PAGE_SIZE", 2)
+    await fill(videos, ["v"])
+    embedder.going.clear()
+    command = asyncio.create_task(run("store", "reembed", "--embedder", address))
+    await embedder.asked.wait()
+    await videos.put_video(video("v"), pictured(1, seed=88))
+    embedder.going.set()
+    result = await command
+    assert result.exit_code == 0, result.output
+    assert await grays(videos, "v") == pytest.approx(await grays_of_images(address, pictured(1, 88)), abs=1e-3)
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])

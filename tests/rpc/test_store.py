@@ -1,4 +1,5 @@
 import asyncio
+import time
 from dataclasses import replace
 
 import grpc
@@ -78,6 +79,16 @@ async def test_scenes_come_back_page_by_page_without_embeddings(client):
         listed, token = [*listed, *page.items], page.next_page_token
     bare = [replace(one, samples=tuple((sample.offset_ns, 0) for sample in one.samples)) for one in put]
     assert [replace(one, samples=tuple((s.offset_ns, s.vector.size) for s in one.samples)) for one in listed] == bare
+
+
+async def test_a_large_page_of_scenes_is_made_while_other_calls_go_on(client, stub):
+    await client.put_video(video(), scenes(1000, 64))
+    call = asyncio.ensure_future(stub.ListScenes(store_pb2.ListScenesRequest(video_id="v", page_size=1000)))
+    turns = [time.monotonic()]
+    while not call.done():
+        await asyncio.sleep(0.001)
+        turns.append(time.monotonic())
+    assert np.diff(turns).max() < (turns[-1] - turns[0]) / 3
 
 
 async def test_videos_come_back_page_by_page_in_the_order_of_their_ids(client):

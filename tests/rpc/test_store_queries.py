@@ -1,6 +1,8 @@
 """What can be asked of a store: queries of several parts, filters, scorings, windows, cursors and timelines."""
 
 import asyncio
+import os
+import threading
 from dataclasses import replace
 
 import grpc
@@ -23,6 +25,7 @@ from services.common.conditions import (
 from services.common.errors import InvalidInputError, NotFoundError, PreconditionError
 from services.common.media import SceneScoring, Segment, VideoFilter
 from services.common.ranking import EmbeddingPart, ScenePart, SceneRanking, VideoPart, VideoRanking
+from services.store.catalog import Catalog
 from tests.stores import MODEL, SECOND, query_of, scene, scenes, store, video
 from videosearch.v1 import media_pb2, store_pb2, store_pb2_grpc
 
@@ -249,3 +252,37 @@ async def test_searches_leave_room_for_other_calls(client):
     waiting = sum(not search.done() for search in searching)
     assert [len(found.hits) for found in await asyncio.gather(*searching)] == [500] * 50
     assert waiting > 25
+
+
+class Held(Catalog):
+    """Its searches and removals last until it closes."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.let_go = threading.Event()
+
+    def __exit__(self, *error):
+        self.let_go.set()
+        super().__exit__(*error)
+
+    def find_scenes(self, query, ranking):
+        self.let_go.wait()
+        return super().find_scenes(query, ranking)
+
+    def delete(self, video_id):
+        self.let_go.wait()
+        super().delete(video_id)
+
+
+async def test_calls_that_were_given_up_take_no_threads_from_others(tmp_path):
+    async with store(tmp_path, Held) as client, grpc.aio.insecure_channel(client.address) as channel:
+        stub = store_pb2_grpc.StoreServiceStub(channel)
+        for _ in range(os.cpu_count() + 8):  # more than there are threads for calls of all kinds
+            for given_up in (
+                stub.FindScenes(store_pb2.FindScenesRequest(query=EMBEDDING), timeout=0.05),
+                stub.DeleteVideo(store_pb2.DeleteVideoRequest(video_id="v"), timeout=0.05),
+            ):
+                with pytest.raises(grpc.aio.AioRpcError) as failure:
+                    await given_up
+                assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert (await stub.GetStats(store_pb2.GetStatsRequest(), timeout=5)).video_count == 0

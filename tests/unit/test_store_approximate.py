@@ -203,3 +203,26 @@ def test_searches_go_on_while_videos_are_put_and_added(folder):
             found += 1
         written.result()
         wait_for(catalog, (VIDEOS + 20) * SCENES * 2 - 100)
+
+
+def test_pages_hold_every_one_of_many_equal_scenes(tmp_path, monkeypatch):
+    monkeypatch.setattr(candidates, "WIDER", 2)  # a second look finds only a part of them
+    random = np.random.default_rng(3)
+    black = vectors.normalize(np.ones(DIMENSION))
+    with Catalog(tmp_path) as catalog:
+        for number in random.permutation(VIDEOS).tolist():
+            colors = vectors.normalize(random.standard_normal((5, DIMENSION)))
+            frames = [*[black] * (SCENES - 5), *colors]
+            catalog.put(indexed(video(f"v{number:02}"), [scene(n, [one, one]) for n, one in enumerate(frames)]))
+        wait_for(catalog)
+        index, found, after = catalog.index, [], None
+        while len(found) < VIDEOS * (SCENES - 5):
+            hits, _ = ranking.find_scenes(index, black, SceneRanking(top_k=100), after)
+            found += [(hit.video_id, hit.ordinal) for hit in hits]
+            after = Cursor(hits[-1].score, *found[-1], index.newest)
+        first, _ = ranking.find_videos(index, black, VideoRanking(top_k=25), None)
+        after = Cursor(first[-1].score, first[-1].video.video_id, 0, index.newest)
+        rest, more = ranking.find_videos(index, black, VideoRanking(top_k=25), after)
+    assert found == [(f"v{number:02}", ordinal) for number in range(VIDEOS) for ordinal in range(SCENES - 5)]
+    assert [hit.video.video_id for hit in (*first, *rest)] == [f"v{number:02}" for number in range(VIDEOS)]
+    assert not more

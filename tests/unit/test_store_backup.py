@@ -77,6 +77,24 @@ def test_no_piece_is_larger_than_a_message_should_be(records):
     assert sum(map(len, pieces)) == len(backup.FORMAT) + 32 + sum(8 + len(key) + size for key, size in records)
 
 
+def test_no_piece_is_empty_which_would_end_the_stream_before_the_digest():
+    filling = backup.PIECE_BYTES - len(backup.FORMAT) - 8 - len(b"key")
+    assert list(map(len, backup.written([(b"key", bytes(filling))]))) == [backup.PIECE_BYTES, backup.DIGEST_BYTES]
+
+
+def test_a_database_that_could_not_be_opened_again_is_no_unknown_error_of_a_backup(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        catalog.put(indexed(video("v"), scenes(2, dimension=256)))
+        with files_no_larger_than(1000):
+            for message in ("was not deleted", "cannot be opened again"):
+                with pytest.raises(DataLossError, match=message):
+                    catalog.delete("v")
+            with pytest.raises(DataLossError, match="could not be opened again after a failed write"):
+                list(catalog.backup())
+        catalog.delete("v")
+        assert len(list(catalog.backup())) == 2
+
+
 def test_pieces_are_read_one_at_a_time():
     read = []
 

@@ -1,5 +1,6 @@
 """Filters on all videos at once, against the same conditions on one video at a time."""
 
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -121,3 +122,20 @@ def test_a_filter_sees_what_the_picture_of_the_store_holds_and_not_the_one_befor
     changed = second.with_changed(replace(second.found("a"), metadata={}))
     counts = [int(selected(index, wanted).sum()) for index in (empty, first, second, changed, second)]
     assert counts == [0, 1, 2, 1, 2]
+
+
+def test_many_conditions_take_no_more_memory_than_a_few():
+    index = index_of([video(str(number)) for number in range(20_000)])
+    one = MetadataIn("k", frozenset({"a"}))
+    peaks = [peak_bytes(index, joined((one,) * count)) for joined in (AllOf, AnyOf) for count in (2, 900)]
+    assert max(peaks) < 1_000_000
+
+
+def peak_bytes(index, condition):
+    """What selecting with the condition takes at most."""
+    selected(index, VideoFilter(condition=condition))  # its column is kept from now on
+    tracemalloc.start()
+    selected(index, VideoFilter(condition=condition))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak

@@ -7,6 +7,7 @@ from services.common.errors import DataLossError, NotFoundError, PreconditionErr
 from services.store import files, maintenance
 from services.store.catalog import Catalog
 from services.store.keys import pack_scene
+from services.store.schema import CONTENTS_KEYS
 from tests.pictures import DIMENSION, picture
 from tests.stores import embeddings_of, files_no_larger_than, image, indexed, scenes, video, with_images
 
@@ -101,6 +102,22 @@ def test_a_repair_without_room_changes_nothing(store):
         maintenance.repair(store)
     assert contents_of(store) == before
     assert maintenance.repair(store).lost_video_ids == ["b"]
+
+
+def test_a_repair_that_ends_halfway_leaves_nothing_behind(store):
+    for key in CONTENTS_KEYS:
+        change(store, key, b"{")
+    with pytest.raises(DataLossError, match="contents cannot be read"):
+        maintenance.repair(store)
+    assert not [path for path in store.iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("name", [files.READY, files.INSTALLING])
+def test_a_store_that_was_left_in_the_midst_of_a_repair_is_found(store, name):
+    (store / name).mkdir()
+    for path in files.of_database(store):
+        path.rename(store / name / path.name)
+    assert maintenance.verify(store).video_count == 3
 
 
 def test_a_store_that_is_served_is_left_alone(store):

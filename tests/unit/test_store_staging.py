@@ -124,9 +124,10 @@ def test_garbage_is_removed_in_steps_and_nothing_else(tmp_path, monkeypatch):
         for name in NAMES:
             keep(catalog, name, THIRD, count=7)
         after = scores(catalog, NEW, D)
-    with Catalog(tmp_path) as catalog:
-        assert scores(catalog, NEW, D) == after
-        assert missing(catalog, THIRD) == []
+    for _ in range(6):  # at least a step each: 21 records
+        with Catalog(tmp_path) as catalog:
+            assert scores(catalog, NEW, D) == after
+            assert missing(catalog, THIRD) == []
     assert embedding_prefixes(tmp_path) == {b"embedding.1", b"embedding.2"}
 
 
@@ -171,6 +172,29 @@ def test_a_third_model_waits_unless_the_second_is_given_up(catalog):
         keep(catalog, name, THIRD, discard=True, dimension=24)
     assert catalog.switch_model(THIRD) == 3
     assert len(found(catalog, THIRD, 24).hits) == 9
+
+
+def test_what_was_kept_of_videos_that_are_all_gone_stands_in_no_models_way(tmp_path):
+    with Catalog(tmp_path) as catalog:
+        catalog.put(indexed(video("a"), scenes(3)))
+        keep(catalog, "a")
+        catalog.put(indexed(video("a", NEW), remade()))
+        keep(catalog, "a", THIRD, dimension=24)
+        assert missing(catalog, THIRD) == []
+        catalog.put(indexed(video("a", NEW), remade()))
+        keep(catalog, "a", THIRD, dimension=24)
+        assert catalog.switch_model(THIRD) == 1
+    with Catalog(tmp_path):
+        pass
+    assert embedding_prefixes(tmp_path) == {b"embedding.3"}  # no number is used twice: it may be being removed
+
+
+def test_embeddings_on_their_way_in_are_bounded(catalog, monkeypatch):
+    monkeypatch.setattr(staging, "MAX_SCENES", 2)
+    with pytest.raises(InvalidInputError, match="scene 2: no video has more than 2 scenes"):
+        keep(catalog, "a")
+    with pytest.raises(InvalidInputError, match=r"scene 0: .* came with 65 embeddings"):
+        embeddings_of(catalog.video("a"), scenes(1, sample_count=65), NEW)
 
 
 def test_embeddings_that_do_not_fit_their_video_are_refused(catalog):
