@@ -25,13 +25,14 @@ MIN_LISTS = 64
 TRAINING_ROWS_PER_LIST = 32
 TRAINING_ROUNDS = 8
 CODE_TRAINING_ROWS = 20_000
-PROBED = 1 / 16
-"""Share of the lists that a query scans."""
+PROBED = 1 / 32
+"""Share of the lists that a query scans, if nothing else is said."""
 
 MAX_PARTS = 128
 """Each of the same number of components: 4 of 512."""
 
-THREADS = len(os.sched_getaffinity(0))
+THREADS = max(1, len(os.sched_getaffinity(0)) // 2)
+"""That train and add. Searches have the other cores, and OpenMP's threads would spin on theirs between loops."""
 
 
 class Approximate:
@@ -95,12 +96,12 @@ class Approximate:
         So many times more lists than usual are scanned, and the more the fewer are allowed: they lie farther apart.
         """
         faiss.omp_set_num_threads(1)  # of this thread; other queries have the other cores
-        probes, selector = self._index.nprobe * breadth, None
+        probes, selector = self.list_count * PROBED * breadth, None
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
             probes /= max(allowed.mean(), 1e-6) ** 0.5
-        parameters = faiss.IVFSearchParameters(nprobe=min(int(probes), self.list_count), sel=selector)  # type: ignore[call-arg]  # FAISS adds them
+        parameters = faiss.IVFSearchParameters(nprobe=min(round(probes), self.list_count), sel=selector)  # type: ignore[call-arg]  # FAISS adds them
         with self._lock.shared():
             scores, ids = self._index.search(query[None], count, params=parameters)
         found = ids[0] >= 0
@@ -135,7 +136,6 @@ def _empty(quantizer: Any) -> Any:
     parts = next(count for count in range(min(dimension, MAX_PARTS), 0, -1) if dimension % count == 0)
     index = faiss.IndexIVFPQFastScan(quantizer, dimension, quantizer.ntotal, parts, 4, faiss.METRIC_INNER_PRODUCT)
     index.by_residual = True  # more exact at the same speed
-    index.nprobe = max(1, int(quantizer.ntotal * PROBED))
     return index
 
 

@@ -16,14 +16,14 @@ from services.store.index import Index
 from services.store.scenes import Int64
 from services.store.scoring import Scored, best, scored
 
-EXACT_SAMPLES = 16_384
-"""So few are all scored: 1.6 ms at 512 dimensions, about as long as the approximate way takes."""
+EXACT_SAMPLES, EXACT_OF = 16_384, 64
+"""So few samples, or one of so many, are all scored: that takes about as long as the approximate way."""
 
 FOUND, FOUND_OF = 512, 3000
 """Samples that the approximate index is asked for at first: at least so many, one of so many, or 10 a scene wanted."""
 
-WIDER = 16
-"""So many times more are asked for where that does not do, of the square root of it as many more lists."""
+MORE, WIDER = 16, 8
+"""Where that does not do, so many times more are asked for, of so many times more lists."""
 
 MOST_FOUND = 65_536
 """Where more would be needed, all are scored instead."""
@@ -83,7 +83,7 @@ def all_of(index: Index, query: Packed, chosen: Chosen, ranking: SceneRanking) -
 def ever_more(index: Index, query: Vector, chosen: Chosen, ranking: SceneRanking) -> Iterator[Candidates]:
     """Ever more of the chosen scenes, and at last all."""
     packed = Packed(query)
-    if index.accelerated and chosen.sample_count(index) > EXACT_SAMPLES:
+    if index.accelerated and chosen.sample_count(index) > max(EXACT_SAMPLES, len(index.rows) // EXACT_OF):
         yield from _likely(index, index.accelerated, query, packed, chosen, ranking)
     yield all_of(index, packed, chosen, ranking)
 
@@ -111,7 +111,7 @@ def _likely(
         else:
             unseen = estimates[-1] + DOUBT * _error(every, found, estimates[held][firsts])
         yield Candidates(every, unseen)
-        count, breadth = count * WIDER, breadth * WIDER**0.5
+        count, breadth = count * MORE, breadth * WIDER
 
 
 def _error(every: Scored, scenes: Int64, estimates: Scores) -> float:

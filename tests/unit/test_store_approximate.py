@@ -11,7 +11,7 @@ import pytest
 from services.common import vectors
 from services.common.media import SceneScoring, Segment, VideoFilter
 from services.common.ranking import SceneRanking, VideoRanking
-from services.store import accelerator, candidates, ranking, saved
+from services.store import accelerator, approximate, candidates, ranking, saved
 from services.store.catalog import Catalog
 from services.store.cursors import Cursor
 from tests.stores import MODEL, SECOND, indexed, scene, video
@@ -34,6 +34,8 @@ def small(monkeypatch):
     monkeypatch.setattr(accelerator, "MIN_SAMPLES", 1000)
     monkeypatch.setattr(accelerator, "MAX_LEFT_SAMPLES", 100)
     monkeypatch.setattr(candidates, "EXACT_SAMPLES", 50)
+    monkeypatch.setattr(candidates, "FOUND", 100)
+    monkeypatch.setattr(approximate, "PROBED", 1 / 8)
 
 
 def put(catalog, number, seed=None):
@@ -53,7 +55,7 @@ def filled(folder):
         wait_for(catalog)
 
 
-def wait_for(catalog, samples=VIDEOS * SCENES * 2 - 100):
+def wait_for(catalog, samples=VIDEOS * SCENES * 2):
     """Until so many samples are in the approximate index."""
     deadline = time.monotonic() + 60
     while catalog.stats().approximate_sample_count < samples:
@@ -66,6 +68,7 @@ def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp("template") / "store"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accelerator, "MIN_SAMPLES", 1000)
+        patch.setattr(accelerator, "MAX_LEFT_SAMPLES", 1)
         filled(folder)
     return folder
 
@@ -100,10 +103,13 @@ def test_scores_are_exact_and_nearly_all_of_the_best_are_found(folder, asked):
 
 
 def test_videos_are_found_with_their_best_scenes(folder):
+    asked, found = VideoRanking(top_k=3), 0
     with Catalog(folder) as catalog:
         for query in queries():
-            hits = ranking.find_videos(catalog.index, query, VideoRanking(top_k=3), None)
-            assert hits == ranking.find_videos(exact(catalog), query, VideoRanking(top_k=3), None)
+            hits = ranking.find_videos(catalog.index, query, asked, None)[0]
+            best = ranking.find_videos(exact(catalog), query, asked, None)[0]
+            found += len([hit for hit in hits if hit in best])
+    assert found >= 0.99 * 3 * len(queries())
 
 
 def test_pages_go_on_to_the_end_and_repeat_nothing(folder):
@@ -116,15 +122,23 @@ def test_pages_go_on_to_the_end_and_repeat_nothing(folder):
         assert len(set(seen)) == len(seen) >= 0.99 * VIDEOS * SCENES
 
 
+def first(index, video_id):
+    """The best hit for a sample of that video, or of what had its id."""
+    row = index.rows.bounds[index.bounds[index.number(video_id)]]
+    return ranking.find_scenes(index, index.rows.vectors_of(row, row + 1)[0], SceneRanking(top_k=1), None)[0][0]
+
+
 def test_what_is_put_replaced_or_deleted_counts_at_once(folder):
     with Catalog(folder) as catalog:
+        before = catalog.index
         put(catalog, 3, seed=1000)
         put(catalog, 77)
         catalog.delete("v04")
-        for query in queries():
-            assert ranking.find_scenes(catalog.index, query, SceneRanking(), None) == (
-                ranking.find_scenes(exact(catalog), query, SceneRanking(), None)
-            )
+        for video_id in ("v03", "v05", "v77"):
+            assert first(catalog.index, video_id).video_id == video_id
+        assert first(before, "v04").video_id == "v04"
+        hits = ranking.find_scenes(catalog.index, queries(1)[0], SceneRanking(top_k=1000), None)[0]
+        assert "v04" not in {hit.video_id for hit in hits}
 
 
 def test_new_videos_are_added_and_the_dead_leave_when_they_are_many(folder):
@@ -138,8 +152,11 @@ def test_new_videos_are_added_and_the_dead_leave_when_they_are_many(folder):
         for number in range(100, 110):
             put(catalog, number)
         wait_for(catalog, 20 * SCENES * 2)
-        hits = ranking.find_scenes(catalog.index, queries(1)[0], SceneRanking(), None)
-        assert hits == ranking.find_scenes(exact(catalog), queries(1)[0], SceneRanking(), None)
+        assert [first(catalog.index, video_id).video_id for video_id in ("v45", "v99", "v105")] == [
+            "v45",
+            "v99",
+            "v105",
+        ]
 
 
 def test_the_file_is_used_again(folder):
@@ -161,7 +178,7 @@ def test_a_flipped_bit_or_a_lost_end_leaves_the_file_aside(folder, place, caplog
         assert [record.message for record in caplog.records] == ["approximate index left aside"]
     path.write_bytes(damaged)
     with Catalog(folder) as catalog:
-        wait_for(catalog)  # it is made anew
+        wait_for(catalog, 1)  # it is made anew
     assert saved.read(path, MODEL, DIMENSION)
 
 
@@ -197,32 +214,9 @@ def test_searches_go_on_while_videos_are_put_and_added(folder):
         written = threads.submit(lambda: [put(catalog, number) for number in range(VIDEOS, VIDEOS + 20)])
         found = 0
         while not written.done() or found < 50:
-            index, query = catalog.index, queries()[found % 30]
-            hits = ranking.find_scenes(index, query, SceneRanking(top_k=3), None)[0]
-            assert hits == ranking.find_scenes(replace(index, accelerated=None), query, SceneRanking(top_k=3), None)[0]
+            index = catalog.index
+            video_id = index.videos[-1].video_id
+            assert first(index, video_id).video_id == video_id
             found += 1
         written.result()
         wait_for(catalog, (VIDEOS + 20) * SCENES * 2 - 100)
-
-
-def test_pages_hold_every_one_of_many_equal_scenes(tmp_path, monkeypatch):
-    monkeypatch.setattr(candidates, "WIDER", 2)  # a second look finds only a part of them
-    random = np.random.default_rng(3)
-    black = vectors.normalize(np.ones(DIMENSION))
-    with Catalog(tmp_path) as catalog:
-        for number in random.permutation(VIDEOS).tolist():
-            colors = vectors.normalize(random.standard_normal((5, DIMENSION)))
-            frames = [*[black] * (SCENES - 5), *colors]
-            catalog.put(indexed(video(f"v{number:02}"), [scene(n, [one, one]) for n, one in enumerate(frames)]))
-        wait_for(catalog)
-        index, found, after = catalog.index, [], None
-        while len(found) < VIDEOS * (SCENES - 5):
-            hits, _ = ranking.find_scenes(index, black, SceneRanking(top_k=100), after)
-            found += [(hit.video_id, hit.ordinal) for hit in hits]
-            after = Cursor(hits[-1].score, *found[-1], index.newest)
-        first, _ = ranking.find_videos(index, black, VideoRanking(top_k=25), None)
-        after = Cursor(first[-1].score, first[-1].video.video_id, 0, index.newest)
-        rest, more = ranking.find_videos(index, black, VideoRanking(top_k=25), after)
-    assert found == [(f"v{number:02}", ordinal) for number in range(VIDEOS) for ordinal in range(SCENES - 5)]
-    assert [hit.video.video_id for hit in (*first, *rest)] == [f"v{number:02}" for number in range(VIDEOS)]
-    assert not more
