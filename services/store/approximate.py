@@ -2,7 +2,7 @@
 
 A vector is kept as the nearest of `list_count` centers and 128 codes of 4 bits that say how it differs from that center
 (product quantization: https://doi.org/10.1109/TPAMI.2010.57, its fast scan: https://arxiv.org/abs/1704.07355). Scores
-are estimates: whoever asks scores the found ones exactly. What was measured: docs/benchmarks.md, "Searching".
+are estimates: whoever asks scores the found ones exactly. What was measured: docs/benchmarks.md, "search".
 """
 
 import os
