@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from tests.indexers import ColorEmbedder, Indexing, embedder_serving, indexing
 from tests.standins import ToldIndexer, indexer_at
+from tests.stores import store
+from videosearch.v1 import store_pb2_grpc
 
 
 @pytest.fixture
@@ -27,3 +30,17 @@ def embedder() -> ColorEmbedder:
 async def world(tmp_path: Path, embedder: ColorEmbedder) -> AsyncIterator[Indexing]:
     async with embedder_serving(embedder) as address, indexing(tmp_path, address) as world:
         yield world
+
+
+@pytest.fixture
+async def client(tmp_path):
+    """Of a store on loopback."""
+    async with store(tmp_path) as client:
+        yield client
+
+
+@pytest.fixture
+async def stub(client):
+    """Of that store, for what its client never sends."""
+    async with grpc.aio.insecure_channel(client.address) as channel:
+        yield store_pb2_grpc.StoreServiceStub(channel)

@@ -20,24 +20,11 @@ from services.common.media import Detection, Detector, SceneScoring, StoreStats,
 from services.common.ranking import SceneRanking, VideoRanking
 from services.store.servicer import StoreServicer
 from tests.servers import serving
-from tests.stores import MODEL, SECOND, files_no_larger_than, query_of, scene, scenes, store, video
+from tests.stores import MODEL, SECOND, files_no_larger_than, query_of, scene, scenes, video
 from videosearch.v1 import media_pb2, store_pb2, store_pb2_grpc
 
 X, Y, Z = np.float32(np.eye(3))
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-
-@pytest.fixture
-async def client(tmp_path):
-    async with store(tmp_path) as client:
-        yield client
-
-
-@pytest.fixture
-async def stub(client):
-    """For what the client never sends."""
-    async with grpc.aio.insecure_channel(client.address) as channel:
-        yield store_pb2_grpc.StoreServiceStub(channel)
 
 
 def messages(its_scenes, model=MODEL):

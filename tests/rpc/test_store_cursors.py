@@ -10,13 +10,7 @@ from services.common.errors import InvalidInputError
 from services.common.media import SceneScoring, Segment, VideoFilter
 from services.common.ranking import SceneRanking, VideoRanking
 from services.store.catalog import Catalog
-from tests.stores import SECOND, indexed, process, query_of, scenes, store, video
-
-
-@pytest.fixture
-async def client(tmp_path):
-    async with store(tmp_path) as client:
-        yield client
+from tests.stores import SECOND, indexed, process, query_of, scenes, video
 
 
 async def pages(ask, ranking, between=None):

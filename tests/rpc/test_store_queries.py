@@ -34,19 +34,6 @@ ALL = SceneRanking(top_k=1000)
 EMBEDDING = convert.embedding_to(X, MODEL)
 
 
-@pytest.fixture
-async def client(tmp_path):
-    async with store(tmp_path) as client:
-        yield client
-
-
-@pytest.fixture
-async def stub(client):
-    """For what the client never sends."""
-    async with grpc.aio.insecure_channel(client.address) as channel:
-        yield store_pb2_grpc.StoreServiceStub(channel)
-
-
 async def fill(client):
     await client.put_video(video("x", metadata={"kind": "film", "year": "1999"}, decoded_ns=SECOND), [scene(0, [X])])
     await client.put_video(video("y", metadata={"kind": "news", "year": "2024.5"}), [scene(0, [Y]), scene(1, [X])])

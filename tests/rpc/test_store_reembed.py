@@ -8,26 +8,13 @@ from services.common import convert
 from services.common.errors import InvalidInputError, NotFoundError, PreconditionError
 from services.common.media import Matrix, Scene, Video
 from services.common.ranking import SceneRanking
-from tests.stores import MODEL, image, query_of, scenes, store, video, with_images
-from videosearch.v1 import media_pb2, store_pb2, store_pb2_grpc
+from tests.stores import MODEL, image, query_of, scenes, video, with_images
+from videosearch.v1 import media_pb2, store_pb2
 
 NEW, THIRD = "model-b", "model-c"
 X = np.float32([1, 0, 0, 0])
 IMAGES = [image(1), b"", image(3)]
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-
-@pytest.fixture
-async def client(tmp_path):
-    async with store(tmp_path) as client:
-        yield client
-
-
-@pytest.fixture
-async def stub(client):
-    """For what the client never sends."""
-    async with grpc.aio.insecure_channel(client.address) as channel:
-        yield store_pb2_grpc.StoreServiceStub(channel)
 
 
 @pytest.fixture
