@@ -56,6 +56,7 @@ class VideoScoring(StrEnum):
 
     BEST = "best"
     MEAN = "mean"
+    TOP_MEAN = "top-mean"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +137,15 @@ class SceneHit:
     video_id: str
     ordinal: int
     segment: Segment
+    """The scene's, and of those that were merged with it."""
     score: float
     best_offset_ns: int
+    merged_before: int = 0
+    """How many scenes right before this one the segment covers as well."""
+    merged_after: int = 0
+    """Likewise, right after."""
+    thumbnail: bytes = b""
+    """A JPEG, if asked for and kept."""
 
 
 @dataclass(frozen=True, slots=True)

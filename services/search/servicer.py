@@ -15,10 +15,13 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
         self, request: search_pb2.SearchVideosRequest, context: Context
     ) -> search_pb2.SearchVideosResponse:
         found = await self._search.videos(convert.text_from(request.text), video_ranking_from(request))
-        return search_pb2.SearchVideosResponse(**ranked_videos_to(found), query_truncated=found.query_truncated)
+        return search_pb2.SearchVideosResponse(hits=ranked_videos_to(found).hits, query_truncated=found.query_truncated)
 
     async def SearchScenes(
         self, request: search_pb2.SearchScenesRequest, context: Context
     ) -> search_pb2.SearchScenesResponse:
         found = await self._search.scenes(convert.text_from(request.text), scene_ranking_from(request))
-        return search_pb2.SearchScenesResponse(**ranked_scenes_to(found), query_truncated=found.query_truncated)
+        scenes = ranked_scenes_to(found)
+        return search_pb2.SearchScenesResponse(
+            hits=scenes.hits, videos=scenes.videos, query_truncated=found.query_truncated
+        )

@@ -1,17 +1,14 @@
 """Where a ranking goes on: the place behind the last hit given, as a text that only the same request may bring back."""
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from services.common import seals
 from services.common.errors import InvalidInputError
 from services.common.media import Vector
 from services.common.ranking import SceneRanking
-
-DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +28,26 @@ def digest(vector: Vector, ranking: SceneRanking) -> bytes:
     that the query names is put anew.
     """
     ranking = replace(ranking, top_k=1, cursor="")
-    return _hashed(json.dumps([vector.tobytes().hex(), ranking], default=_plain, sort_keys=True).encode())
+    return seals.hashed(json.dumps([vector.tobytes().hex(), ranking], default=_plain, sort_keys=True).encode())
 
 
 def encode(cursor: Cursor, of: bytes) -> str:
-    content = json.dumps([cursor.score, cursor.video_id, cursor.ordinal, cursor.newest.isoformat()]).encode()
-    return base64.urlsafe_b64encode(_hashed(of + content) + content).decode()
+    content = json.dumps([cursor.score, cursor.video_id, cursor.ordinal, cursor.newest.isoformat()])
+    return seals.sealed(content.encode(), of)
 
 
 def decode(text: str, of: bytes) -> Cursor | None:
     """The inverse of `encode`, None for no text; InvalidInputError for one that it did not make with that digest."""
     if not text:
         return None
-    try:
-        data = base64.b64decode(text, altchars=b"-_", validate=True)
-    except ValueError:  # also for letters beyond ASCII
-        data = b""
-    content = data[DIGEST_BYTES:]
-    if data[:DIGEST_BYTES] != _hashed(of + content):
+    content = seals.opened(text, of)
+    if content is None:
         raise InvalidInputError(
             f"cursor {text[:100]!r} is none that this request has returned: only top_k may differ, and a scene or video"
             " that the query names must not have been put anew; begin without a cursor"
         )
     score, video_id, ordinal, newest = json.loads(content)
     return Cursor(score, video_id, ordinal, datetime.fromisoformat(newest))
-
-
-def _hashed(data: bytes) -> bytes:
-    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from services.common.ranking import (
     RankedVideos,
     ScenePart,
     SceneRanking,
-    VideoPart,
+    StoredPart,
     VideoRanking,
 )
 from services.store import cursors
@@ -93,7 +93,7 @@ def _vectors(index: Index, query: Query) -> Iterator[Vector]:
         yield vector
 
 
-def _vector(index: Index, part: EmbeddingPart | ScenePart | VideoPart) -> Vector:
+def _vector(index: Index, part: EmbeddingPart | StoredPart) -> Vector:
     """(D,), unit length."""
     if isinstance(part, EmbeddingPart):
         check_space(index.contents, part.model, part.vector.size)

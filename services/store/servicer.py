@@ -81,14 +81,14 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     async def FindScenes(self, request: store_pb2.FindScenesRequest, context: Context) -> store_pb2.FindScenesResponse:
         def answer() -> store_pb2.FindScenesResponse:
             found = self._catalog.find_scenes(common.query_from(request), common.scene_ranking_from(request))
-            return store_pb2.FindScenesResponse(**common.ranked_scenes_to(found), next_cursor=found.next_cursor)
+            return common.ranked_scenes_to(found)
 
         return await self._search(answer)
 
     async def FindVideos(self, request: store_pb2.FindVideosRequest, context: Context) -> store_pb2.FindVideosResponse:
         def answer() -> store_pb2.FindVideosResponse:
             found = self._catalog.find_videos(common.query_from(request), common.video_ranking_from(request))
-            return store_pb2.FindVideosResponse(**common.ranked_videos_to(found), next_cursor=found.next_cursor)
+            return common.ranked_videos_to(found)
 
         return await self._search(answer)
 
@@ -97,7 +97,8 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     ) -> store_pb2.ScoreTimelineResponse:
         def answer() -> store_pb2.ScoreTimelineResponse:
             video_id, query = common.video_id_from(request.video_id), common.parts_from(request.parts)
-            return common.timeline_to(self._catalog.timeline(video_id, query))
+            points = common.timeline_to(self._catalog.timeline(video_id, query))
+            return store_pb2.ScoreTimelineResponse(points=points)
 
         return await self._search(answer)
 

@@ -57,22 +57,29 @@ class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):
         return Page(tuple(map(convert.scene_from, response.scenes)), response.next_page_token)
 
     async def find_scenes(self, query: Query, ranking: SceneRanking) -> RankedScenes:
-        asked = convert.scene_ranking_to(ranking) | convert.store_ranking_to(ranking)
+        return convert.ranked_scenes_from(await self.find_scenes_message(query, ranking))
+
+    async def find_scenes_message(self, query: Query, ranking: SceneRanking) -> store_pb2.FindScenesResponse:
+        """As `find_scenes`, for those who only pass on what was found."""
+        asked = convert.scene_ranking_to(ranking)
         request = store_pb2.FindScenesRequest(parts=convert.parts_to(query), **asked)
-        response = await self._call(self._stub.FindScenes, request)
-        return convert.ranked_scenes_from(response, next_cursor=response.next_cursor)
+        return await self._call(self._stub.FindScenes, request)
 
     async def find_videos(self, query: Query, ranking: VideoRanking) -> RankedVideos:
-        asked = convert.video_ranking_to(ranking) | convert.store_ranking_to(ranking)
-        request = store_pb2.FindVideosRequest(parts=convert.parts_to(query), **asked)
-        response = await self._call(self._stub.FindVideos, request)
+        response = await self.find_videos_message(query, ranking)
         return convert.ranked_videos_from(response, next_cursor=response.next_cursor)
+
+    async def find_videos_message(self, query: Query, ranking: VideoRanking) -> store_pb2.FindVideosResponse:
+        """As `find_videos`, for those who only pass on what was found."""
+        asked = convert.video_ranking_to(ranking) | {"diversity": ranking.diversity}
+        request = store_pb2.FindVideosRequest(parts=convert.parts_to(query), **asked)
+        return await self._call(self._stub.FindVideos, request)
 
     async def timeline(self, video_id: str, query: Query) -> tuple[TimelinePoint, ...]:
         """How well each of the video's sampled frames fits the query, in order of time."""
         request = store_pb2.ScoreTimelineRequest(video_id=video_id, parts=convert.parts_to(query))
         response = await self._call(self._stub.ScoreTimeline, request)
-        return convert.timeline_from(response)
+        return convert.timeline_from(response.points)
 
     async def thumbnail(self, video_id: str, ordinal: int, offset_ns: int | None = None) -> Thumbnail:
         """Of the images kept of a scene, the one nearest to the offset, or to the scene's middle."""

@@ -187,6 +187,9 @@ def scene_hit_to(hit: SceneHit) -> media_pb2.SceneHit:
         segment=segment_to(hit.segment),
         score=hit.score,
         best_offset=duration_to(hit.best_offset_ns),
+        merged_before_count=hit.merged_before,
+        merged_after_count=hit.merged_after,
+        thumbnail=hit.thumbnail,
     )
 
 
@@ -197,6 +200,9 @@ def scene_hit_from(hit: media_pb2.SceneHit) -> SceneHit:
         segment=segment_from(hit.segment),
         score=hit.score,
         best_offset_ns=duration_from(hit.best_offset, "best_offset"),
+        merged_before=hit.merged_before_count,
+        merged_after=hit.merged_after_count,
+        thumbnail=hit.thumbnail,
     )
 
 

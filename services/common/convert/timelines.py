@@ -1,22 +1,18 @@
 """Relevance curves."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from services.common.convert.values import duration_from, duration_to
 from services.common.media import TimelinePoint
-from videosearch.v1 import store_pb2
+from videosearch.v1 import media_pb2
 
 
-def timeline_to(points: Iterable[TimelinePoint]) -> store_pb2.ScoreTimelineResponse:
-    return store_pb2.ScoreTimelineResponse(
-        points=(
-            store_pb2.TimelinePoint(offset=duration_to(point.offset_ns), ordinal=point.ordinal, score=point.score)
-            for point in points
-        )
+def timeline_to(points: Iterable[TimelinePoint]) -> Iterator[media_pb2.TimelinePoint]:
+    return (
+        media_pb2.TimelinePoint(offset=duration_to(point.offset_ns), ordinal=point.ordinal, score=point.score)
+        for point in points
     )
 
 
-def timeline_from(response: store_pb2.ScoreTimelineResponse) -> tuple[TimelinePoint, ...]:
-    return tuple(
-        TimelinePoint(duration_from(point.offset, "offset"), point.ordinal, point.score) for point in response.points
-    )
+def timeline_from(points: Iterable[media_pb2.TimelinePoint]) -> tuple[TimelinePoint, ...]:
+    return tuple(TimelinePoint(duration_from(point.offset, "offset"), point.ordinal, point.score) for point in points)
