@@ -12,9 +12,11 @@ import numpy as np
 from services.common import vectors
 from services.common.clients.store import StoreClient
 from services.common.media import Sample, Scene, Segment, Vector, Video
-from services.common.ranking import EmbeddingPart, Query
+from services.common.ranking import EmbeddingPart, Query, RankedScenes, RankedVideos, SceneRanking, VideoRanking
+from services.store import queries
 from services.store.catalog import Catalog
 from services.store.draft import Draft
+from services.store.index import Index
 from services.store.scenes import IndexedVideo
 from services.store.servicer import StoreServicer
 from services.store.staging import EmbeddingsDraft
@@ -26,8 +28,9 @@ MODEL = "model-a"
 SECOND = 1_000_000_000
 
 
-def video(video_id: str = "v", model: str = MODEL, title: str = "", **fields) -> Video:
-    return Video(video_id, f"/videos/{video_id}.mp4", title, "", model, **{"decoded_ns": 0, **fields})
+def video(video_id: str = "v", model: str = MODEL, title: str = "", *, content_sha256: str = "", **fields) -> Video:
+    uri = f"/videos/{video_id}.mp4"
+    return Video(video_id, uri, title, content_sha256, model, **{"decoded_ns": 0, **fields})
 
 
 def scene(ordinal: int, embeddings: Iterable[Vector]) -> Scene:
@@ -76,6 +79,23 @@ def embeddings_of(stored: Video, made: Iterable[Scene], model: str, *, discard: 
 def query_of(vector: Vector, model: str = MODEL) -> Query:
     """The query of one embedding."""
     return (EmbeddingPart(vector, model),)
+
+
+def scene_pages(index: Index, query: Query, ranking: SceneRanking) -> Iterator[RankedScenes]:
+    """A ranking page after page, each by itself."""
+    more = True
+    while more:
+        page = queries.scenes_answer(queries.find_scenes(index, query, ranking))
+        yield page
+        more, ranking = bool(page.next_cursor), replace(ranking, cursor=page.next_cursor)
+
+
+def video_pages(index: Index, query: Query, ranking: VideoRanking) -> Iterator[RankedVideos]:
+    more = True
+    while more:
+        page = queries.videos_answer(queries.find_videos(index, query, ranking), diversity=ranking.diversity)
+        yield page
+        more, ranking = bool(page.next_cursor), replace(ranking, cursor=page.next_cursor)
 
 
 @asynccontextmanager

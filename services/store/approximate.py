@@ -25,8 +25,8 @@ MIN_LISTS = 64
 TRAINING_ROWS_PER_LIST = 32
 TRAINING_ROUNDS = 8
 CODE_TRAINING_ROWS = 20_000
-PROBED = 1 / 32
-"""Share of the lists that a query scans, if nothing else is said."""
+PROBED = 128
+"""Lists that a query scans, if nothing else is said and there are twice as many."""
 
 MAX_PARTS = 128
 """Each of the same number of components: 4 of 512."""
@@ -96,7 +96,7 @@ class Approximate:
         So many times more lists than usual are scanned, and the more the fewer are allowed: they lie farther apart.
         """
         faiss.omp_set_num_threads(1)  # of this thread; other queries have the other cores
-        probes, selector = self.list_count * PROBED * breadth, None
+        probes, selector = min(PROBED, self.list_count / 2) * breadth, None
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))

@@ -1,28 +1,28 @@
 """Scenes worth a place in a ranking, scored exactly: first the likely ones, as the approximate index has them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.media import Segment, Vector
 from services.common.ranking import SceneRanking
 from services.store.accelerated import Accelerated
-from services.store.blocks import Packed, Scores
-from services.store.cursors import Cursor
-from services.store.filters import selected
+from services.store.asked import Asked, Chosen
+from services.store.blocks import Scores
 from services.store.index import Index
 from services.store.scenes import Int64
-from services.store.scoring import Scored, best, scored
+from services.store.scoring import Scored, best
 
 EXACT_SAMPLES, EXACT_OF = 16_384, 64
 """So few samples, or one of so many, are all scored: that takes about as long as the approximate way."""
 
-FOUND, FOUND_OF = 512, 3000
-"""Samples that the approximate index is asked for at first: at least so many, one of so many, or 10 a scene wanted."""
+FOUND, SCORED, SCORED_OF = 2048, 512, 3000
+"""Samples that the approximate index is asked for at first, and those whose scenes are scored at first: so many, or one
+of so many, or 10 a hit wanted if that is more. Of the others those follow that may be better than what these gave."""
 
-MORE, WIDER = 16, 8
+MORE, WIDER = 8, 8
 """Where that does not do, so many times more are asked for, of so many times more lists."""
 
 MOST_FOUND = 65_536
@@ -34,36 +34,6 @@ that was not found may be better. Queries near the data leave 5 to 13, queries f
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chosen:
-    """What a request is about."""
-
-    videos: NDArray[np.bool_]  # (V,)
-    window: Segment | None
-
-    @classmethod
-    def of(cls, index: Index, ranking: SceneRanking, after: Cursor | None) -> "Chosen":
-        newest = after.newest if after else None
-        return cls(selected(index, ranking.video_filter, newest), ranking.time_window)
-
-    def sample_count(self, index: Index) -> int:
-        """Without regard to the window."""
-        return int(index.sample_counts[self.videos].sum())
-
-    def scenes(self, index: Index, among: NDArray[np.bool_] | None = None) -> Int64:
-        """In ascending order; only of the videos `among`, (V,), if given."""
-        videos = np.flatnonzero(self.videos if among is None else self.videos & among)
-        scenes = index.scenes(videos)
-        return scenes[self.holds(index, scenes)] if self.window else scenes
-
-    def holds(self, index: Index, scenes: Int64) -> NDArray[np.bool_]:
-        held = self.videos[index.rows.videos[scenes]]
-        if self.window:
-            held &= index.rows.starts_ns[scenes] < self.window.end_ns
-            held &= index.rows.ends_ns[scenes] > self.window.start_ns
-        return held
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
     scored: Scored
     unseen: float
@@ -71,57 +41,118 @@ class Candidates:
     complete: bool = False
     """Whether there is no other."""
 
-    def suffice(self, scores: Scores, count: int) -> bool:
-        """Whether these scores, best first, are as many as asked for and one more, and none of the others is higher."""
-        return self.complete or (len(scores) > count and scores[count - 1] >= self.unseen)
+
+class Ranked(Protocol):
+    @property
+    def scores(self) -> Scores:
+        """Of hits, best first: one more than are wanted, if there are so many."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether other scenes would change nothing."""
 
 
-def all_of(index: Index, query: Packed, chosen: Chosen, ranking: SceneRanking) -> Candidates:
-    return Candidates(scored(index.rows, query, chosen.scenes(index), ranking), -np.inf, complete=True)
+R = TypeVar("R", bound=Ranked)
 
 
-def ever_more(index: Index, query: Vector, chosen: Chosen, ranking: SceneRanking) -> Iterator[Candidates]:
-    """Ever more of the chosen scenes, and at last all."""
-    packed = Packed(query)
-    if index.accelerated and chosen.sample_count(index) > max(EXACT_SAMPLES, len(index.rows) // EXACT_OF):
-        yield from _likely(index, index.accelerated, query, packed, chosen, ranking)
-    yield all_of(index, packed, chosen, ranking)
+def ranked(asked: Asked[SceneRanking], wanted: int, rank: Callable[[Candidates], R]) -> R:
+    """What `rank` makes of enough of the chosen scenes for so many hits, at last of all."""
+    looks = _ever_more(asked, wanted)
+    candidates = next(looks)
+    while True:
+        ranking = rank(candidates)
+        scores = ranking.scores
+        if ranking.complete or (len(scores) > wanted and scores[wanted - 1] >= candidates.unseen):
+            return ranking
+        candidates = looks.send(float(scores[wanted - 1]) if len(scores) >= wanted else -np.inf)
 
 
-def _likely(
-    index: Index, accelerated: Accelerated, query: Vector, packed: Packed, chosen: Chosen, ranking: SceneRanking
-) -> Iterator[Candidates]:
+def all_of(asked: Asked[SceneRanking]) -> Candidates:
+    return Candidates(asked.scored(asked.chosen.scenes(asked.index)), -np.inf, complete=True)
+
+
+def _ever_more(asked: Asked[SceneRanking], wanted: int) -> Generator[Candidates, float, None]:
+    """Ever more of the chosen scenes, and at last all. It is told what the last hit wanted has scored so far."""
+    index = asked.index
+    if index.accelerated and asked.chosen.sample_count(index) > max(EXACT_SAMPLES, len(index.rows) // EXACT_OF):
+        yield from _likely(index.accelerated, asked, wanted)
+    yield all_of(asked)
+
+
+def _likely(accelerated: Accelerated, asked: Asked[SceneRanking], wanted: int) -> Generator[Candidates, float, None]:
     """What the approximate index finds, and all that it does not have yet."""
-    others = chosen.scenes(index, ~accelerated.covered(index.alive))
-    allowed = _allowed(index, accelerated, chosen)
-    count = max(FOUND, index.contents.sample_count // FOUND_OF, 10 * ranking.top_k)
-    breadth = 1.0
-    while count <= MOST_FOUND:
-        ids, estimates = accelerated.approximate.nearest(query, count, breadth, allowed)
-        scenes = accelerated.scenes(ids, index.bounds)
+    others = asked.chosen.scenes(asked.index, ~accelerated.covered(asked.index.alive))
+    allowed = _allowed(accelerated, asked.index, asked.chosen)
+    first = max(SCORED, asked.index.contents.sample_count // SCORED_OF, 10 * wanted)
+    count = max(FOUND, first)
+
+    found = _Found.of(accelerated, asked, count, 1, allowed)
+    scored = _scored(asked, found.scenes[:first], others)
+    doubt = DOUBT * _error(scored, found.scenes[:first], found.estimates[:first])
+    reached = yield Candidates(scored, found.estimate(first) + doubt)
+
+    scored = _scored(asked, found.scenes[: max(first, found.count(reached - doubt))], others)
+    reached = yield Candidates(scored, found.last + doubt)
+
+    if count * MORE <= MOST_FOUND:
+        found = _Found.of(accelerated, asked, count * MORE, WIDER, allowed)
+        likely = found.scenes[: max(first, found.count(reached - doubt))]
+        scored = _scored(asked, likely, others)
+        # This look was always enough, unless so many are equal that some were not found.
+        least = scored.scores[np.isin(scored.scenes, likely)].min(initial=np.inf)
+        yield Candidates(scored, max(np.nextafter(least, np.inf), found.last if np.isinf(found.last) else -np.inf))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Samples, of the highest estimates, best first."""
+
+    scenes: Int64  # (n,): theirs; a scene may be there several times
+    estimates: Scores  # (n,)
+    last: float
+    """No sample that was not found is estimated higher."""
+
+    @classmethod
+    def of(
+        cls,
+        accelerated: Accelerated,
+        asked: Asked[SceneRanking],
+        count: int,
+        breadth: float,
+        allowed: NDArray[np.bool_] | None,
+    ) -> "_Found":
+        ids, estimates = accelerated.approximate.nearest(asked.query, count, breadth, allowed)
+        scenes = accelerated.scenes(ids, asked.index.bounds)
         held = scenes >= 0
-        held[held] = chosen.holds(index, scenes[held])
-        found, firsts = np.unique(scenes[held], return_index=True)  # the first of a scene is its best
-        every = scored(index.rows, packed, np.union1d(found, others) if len(others) else found, ranking)
-        if len(ids) < count or not len(found):
-            unseen = np.inf  # the scanned lists hold no more, but others may
-        elif breadth > 1:
-            # A second look was always enough, unless so many are equal that some were not found.
-            unseen = np.nextafter(every.scores[np.isin(every.scenes, found)].min(), np.inf)
-        else:
-            unseen = estimates[-1] + DOUBT * _error(every, found, estimates[held][firsts])
-        yield Candidates(every, unseen)
-        count, breadth = count * MORE, breadth * WIDER
+        held[held] = asked.chosen.holds(asked.index, scenes[held])
+        # If there are fewer, the scanned lists hold no more, but others may.
+        last = float(estimates[-1]) if len(ids) == count and held.any() else np.inf
+        return cls(scenes[held], estimates[held], last)
+
+    def count(self, least: float) -> int:
+        """How many are estimated at least so high."""
+        return int(np.count_nonzero(self.estimates >= least))
+
+    def estimate(self, place: int) -> float:
+        """That of the best one that is not among so many."""
+        return float(self.estimates[place]) if place < len(self.estimates) else self.last
 
 
-def _error(every: Scored, scenes: Int64, estimates: Scores) -> float:
+def _scored(asked: Asked[SceneRanking], scenes: Int64, others: Int64) -> Scored:
+    return asked.scored(np.union1d(scenes, others) if len(others) else np.unique(scenes))
+
+
+def _error(scored: Scored, scenes: Int64, estimates: Scores) -> float:
     """Root of the mean square of what the estimates of these scenes' best samples are off."""
-    exact = best(every.similarities, every.bounds)[np.searchsorted(every.scenes, scenes)]
-    return float(np.sqrt(np.mean(np.square(exact - estimates))))
+    if not len(scenes):
+        return np.inf
+    found, firsts = np.unique(scenes, return_index=True)  # the first of a scene is its best
+    exact = best(scored.similarities, scored.bounds)[np.searchsorted(scored.scenes, found)]
+    return float(np.sqrt(np.mean(np.square(exact - estimates[firsts]))))
 
 
-def _allowed(index: Index, accelerated: Accelerated, chosen: Chosen) -> NDArray[np.bool_] | None:
-    """By id; None if all that the approximate index has are."""
+def _allowed(accelerated: Accelerated, index: Index, chosen: Chosen) -> NDArray[np.bool_] | None:
+    """By id; None if all that the approximate index has are. The few scenes that are named are left out later."""
     if not chosen.window:
         return accelerated.allowed(chosen.videos)
     scenes = accelerated.scenes(np.arange(accelerated.starts[-1]), index.bounds)

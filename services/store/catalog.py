@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from services.common.errors import DataLossError, NotFoundError, UnavailableError
-from services.common.media import Scene, StoreStats, Thumbnail, TimelinePoint, Video
+from services.common.media import Scene, SceneHit, StoreStats, Thumbnail, TimelinePoint, Video
 from services.common.ranking import EmbeddingPart, Query, RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from services.store import backup, queries, saved, staging, thumbnails
 from services.store.accelerated import Kept
@@ -22,6 +22,7 @@ from services.store.accelerator import Accelerator
 from services.store.damage import Damage
 from services.store.database import Database
 from services.store.index import Index
+from services.store.queries import Found, H
 from services.store.records import Contents
 from services.store.scenes import IndexedVideo
 from services.store.spaces import check_space
@@ -136,11 +137,13 @@ class Catalog:
 
     def find_scenes(self, query: Query, ranking: SceneRanking) -> RankedScenes:
         with self._reading(*_named(query)):
-            return queries.find_scenes(self._index, query, ranking)
+            found = queries.find_scenes(self._index, query, ranking)
+        return queries.scenes_answer(self._illustrated(found))
 
     def find_videos(self, query: Query, ranking: VideoRanking) -> RankedVideos:
         with self._reading(*_named(query)):
-            return queries.find_videos(self._index, query, ranking)
+            found = queries.find_videos(self._index, query, ranking)
+        return queries.videos_answer(self._illustrated(found), diversity=ranking.diversity)
 
     def timeline(self, video_id: str, query: Query) -> tuple[TimelinePoint, ...]:
         with self._reading(video_id, *_named(query)):
@@ -189,6 +192,20 @@ class Catalog:
             read_only_reason=self._damage.reason,
         )
 
+    def _illustrated(self, found: Found[H]) -> Found[H]:
+        """What was found with thumbnails, if they were asked for; less of it if those are large."""
+        index = found.asked.index
+
+        def thumbnail_of(hit: SceneHit) -> bytes:
+            with self._reading(hit.video_id, index=index):
+                image = thumbnails.of_hit(self._database, index, hit)
+            now = self._index.video(hit.video_id)
+            return image if now and now.index_time == index.found(hit.video_id).index_time else b""
+
+        if not found.asked.ranking.include_thumbnails:
+            return found
+        return found.giving(thumbnails.illustrated(found.hits, thumbnail_of))
+
     def _accelerate(self, kept: Kept) -> None:
         with self._writing:
             self._index = self._index.with_accelerated(kept)
@@ -232,9 +249,9 @@ class Catalog:
                 self._damage.note(str(error), video_id)
 
     @contextmanager
-    def _reading(self, *video_ids: str) -> Iterator[None]:
-        """Tells what is damaged from what does not exist."""
-        index = self._index
+    def _reading(self, *video_ids: str, index: Index | None = None) -> Iterator[None]:
+        """Tells what is damaged from what does not exist, or is not what it was in that picture of the store."""
+        index = index or self._index
         try:
             yield
         except NotFoundError:

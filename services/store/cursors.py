@@ -8,7 +8,7 @@ from typing import Any
 from services.common import seals
 from services.common.errors import InvalidInputError
 from services.common.media import Vector
-from services.common.ranking import SceneRanking
+from services.common.ranking import EmbeddingPart, Query, SceneRanking
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +17,26 @@ class Cursor:
     video_id: str
     ordinal: int
     """Of the last hit, as its score and video are; 0 in a ranking of videos."""
+    best: float
+    """The score of the ranking's first hit, which a relative cut-off goes by on all pages."""
     newest: datetime
     """The newest index_time in the store when the ranking began: what was put later does not count."""
 
 
-def digest(vector: Vector, ranking: SceneRanking) -> bytes:
-    """Equal for requests of one ranking: all but top_k and the cursor counts.
+def digest(vector: Vector, ranking: SceneRanking, query: Query = ()) -> bytes:
+    """Equal for requests of one ranking: all but top_k, include_thumbnails and the cursor counts.
 
-    Of the query its vector counts, so that a ranking ends, instead of going on as another one, when a scene or video
-    that the query names is put anew.
+    Of the query count what it names and its vector, so that a ranking ends, instead of going on as another one, when a
+    scene or video that the query names is put anew.
     """
-    ranking = replace(ranking, top_k=1, cursor="")
-    return seals.hashed(json.dumps([vector.tobytes().hex(), ranking], default=_plain, sort_keys=True).encode())
+    ranking = replace(ranking, top_k=1, include_thumbnails=False, cursor="")
+    naming = [part for part in query if not isinstance(part, EmbeddingPart)]
+    of = [vector.tobytes().hex(), naming, ranking]
+    return seals.hashed(json.dumps(of, default=_plain, sort_keys=True).encode())
 
 
 def encode(cursor: Cursor, of: bytes) -> str:
-    content = json.dumps([cursor.score, cursor.video_id, cursor.ordinal, cursor.newest.isoformat()])
+    content = json.dumps([cursor.score, cursor.video_id, cursor.ordinal, cursor.best, cursor.newest.isoformat()])
     return seals.sealed(content.encode(), of)
 
 
@@ -43,11 +47,11 @@ def decode(text: str, of: bytes) -> Cursor | None:
     content = seals.opened(text, of)
     if content is None:
         raise InvalidInputError(
-            f"cursor {text[:100]!r} is none that this request has returned: only top_k may differ, and a scene or video"
-            " that the query names must not have been put anew; begin without a cursor"
+            f"cursor {text[:100]!r} is none that this request has returned: only top_k and include_thumbnails may"
+            " differ, and a scene or video that the query names must not have been put anew; begin without a cursor"
         )
-    score, video_id, ordinal, newest = json.loads(content)
-    return Cursor(score, video_id, ordinal, datetime.fromisoformat(newest))
+    score, video_id, ordinal, best, newest = json.loads(content)
+    return Cursor(score, video_id, ordinal, best, datetime.fromisoformat(newest))
 
 
 def _plain(value: Any) -> Any:

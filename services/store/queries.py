@@ -1,58 +1,97 @@
 """What queries answer: their parts become one vector, by which scenes, videos and moments are ranked."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from services.common import vectors
-from services.common.errors import InvalidInputError, NotFoundError, VideosearchError
-from services.common.media import TimelinePoint, Vector
-from services.common.ranking import (
-    EmbeddingPart,
-    Query,
-    RankedScenes,
-    RankedVideos,
-    ScenePart,
-    SceneRanking,
-    StoredPart,
-    VideoRanking,
-)
+from services.common.errors import InvalidInputError, VideosearchError
+from services.common.media import SceneHit, TimelinePoint, Vector, VideoFilter, VideoHit
+from services.common.ranking import FilteredCounts, Query, RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from services.store import cursors
-from services.store import ranking as rankings
+from services.store.asked import Asked, R_co
 from services.store.blocks import Packed
 from services.store.columns import EPOCH
 from services.store.cursors import Cursor
+from services.store.filters import selected
 from services.store.index import Index
-from services.store.spaces import check_space
+from services.store.pages import Page
+from services.store.parts import named, vector_of
+from services.store.scene_ranking import find_scenes as ranked_scenes
+from services.store.video_ranking import find_videos as ranked_videos
+
+H = TypeVar("H", SceneHit, VideoHit)
 
 
-def find_scenes(index: Index, query: Query, ranking: SceneRanking) -> RankedScenes:
-    vector = resolve(index, query)
-    digest = cursors.digest(vector, ranking)
-    after = cursors.decode(ranking.cursor, digest)
-    hits, more = rankings.find_scenes(index, vector, ranking, after)
+@dataclass(frozen=True, slots=True, eq=False)
+class Found(Generic[H]):
+    """What was found, and how the ranking goes on behind any of it."""
+
+    asked: Asked[SceneRanking]
+    digest: bytes
+    page: Page[H]
+
+    @property
+    def hits(self) -> tuple[H, ...]:
+        return self.page.hits
+
+    def giving(self, hits: tuple[H, ...]) -> "Found[H]":
+        """With these instead: the same, or the first of them, with thumbnails."""
+        return replace(self, page=self.page.giving(hits))
+
+    def cursor(self, score: float, video_id: str, ordinal: int) -> str:
+        """Behind the hit of that score and place, the last; empty at the end of the ranking."""
+        if not self.page.more:
+            return ""
+        newest = self.asked.after.newest if self.asked.after else self.asked.index.newest or EPOCH
+        return cursors.encode(Cursor(score, video_id, ordinal, self.page.best, newest), self.digest)
+
+    @property
+    def filtered(self) -> FilteredCounts:
+        asked = self.asked
+        index, chosen = asked.index, asked.chosen
+        videos = selected(index, VideoFilter(), asked.after.newest) if asked.after else index.alive
+        return FilteredCounts(
+            video_count=int(np.count_nonzero(videos)) - int(np.count_nonzero(chosen.videos)),
+            scene_count=chosen.left_out_count(index),
+            low_score_count=self.page.low_score_count,
+            duplicate_count=self.page.duplicate_count,
+        )
+
+
+def find_scenes(index: Index, query: Query, ranking: SceneRanking) -> Found[SceneHit]:
+    asked, digest = _asked(index, query, ranking)
+    return Found(asked, digest, ranked_scenes(asked))
+
+
+def find_videos(index: Index, query: Query, ranking: VideoRanking) -> Found[VideoHit]:
+    """InvalidInputError for a cursor with diversity."""
+    if ranking.diversity and ranking.cursor:
+        raise InvalidInputError("a ranking with diversity has no further pages: ask for more videos, without a cursor")
+    asked, digest = _asked(index, query, ranking)
+    return Found(asked, digest, ranked_videos(asked))
+
+
+def scenes_answer(found: Found[SceneHit]) -> RankedScenes:
+    hits, index = found.hits, found.asked.index
     videos = tuple(index.found(video_id) for video_id in dict.fromkeys(hit.video_id for hit in hits))
-    if not more:
-        return RankedScenes(hits, videos)
-    place = Cursor(hits[-1].score, hits[-1].video_id, hits[-1].ordinal, _began(index, after))
-    return RankedScenes(hits, videos, cursors.encode(place, digest))
+    cursor = found.cursor(hits[-1].score, hits[-1].video_id, hits[-1].ordinal) if hits else ""
+    return RankedScenes(hits, videos, cursor, found.filtered)
 
 
-def find_videos(index: Index, query: Query, ranking: VideoRanking) -> RankedVideos:
+def videos_answer(found: Found[VideoHit], *, diversity: float) -> RankedVideos:
+    hits = found.hits
+    cursor = found.cursor(hits[-1].score, hits[-1].video.video_id, 0) if hits and not diversity else ""
+    return RankedVideos(hits, cursor, found.filtered)
+
+
+def _asked(index: Index, query: Query, ranking: R_co) -> tuple[Asked[R_co], bytes]:  # type: ignore[misc]  # as in Asked.of
+    """And the digest that its cursors have."""
     vector = resolve(index, query)
-    digest = cursors.digest(vector, ranking)
+    digest = cursors.digest(vector, ranking, query)
     after = cursors.decode(ranking.cursor, digest)
-    hits, more = rankings.find_videos(index, vector, ranking, after)
-    if not more:
-        return RankedVideos(hits)
-    place = Cursor(hits[-1].score, hits[-1].video.video_id, 0, _began(index, after))
-    return RankedVideos(hits, cursors.encode(place, digest))
-
-
-def _began(index: Index, after: Cursor | None) -> datetime:
-    """What was put later does not count in the ranking."""
-    return after.newest if after else index.newest or EPOCH
+    return Asked.of(index, vector, ranking, after, named(index, query, ranking)), digest
 
 
 def timeline(index: Index, video_id: str, query: Query) -> tuple[TimelinePoint, ...]:
@@ -84,25 +123,10 @@ def _vectors(index: Index, query: Query) -> Iterator[Vector]:
     dimension = 0
     for place, part in enumerate(query):
         try:
-            vector = _vector(index, part)
+            vector = vector_of(index, part)
             if dimension not in {0, vector.size}:
                 raise InvalidInputError(f"its embedding has {vector.size} components, those before {dimension}")
         except VideosearchError as error:
             raise type(error)(f"parts[{place}]: {error}" if len(query) > 1 else str(error)) from error
         dimension = vector.size
         yield vector
-
-
-def _vector(index: Index, part: EmbeddingPart | StoredPart) -> Vector:
-    """(D,), unit length."""
-    if isinstance(part, EmbeddingPart):
-        check_space(index.contents, part.model, part.vector.size)
-        return part.vector
-    number = index.number(part.video_id)
-    first, stop = index.bounds[number], index.bounds[number + 1]
-    if isinstance(part, ScenePart):
-        if not 0 <= part.ordinal < stop - first:
-            raise NotFoundError(f"video {part.video_id!r} has {stop - first} scenes, and no scene {part.ordinal}")
-        first, stop = first + part.ordinal, first + part.ordinal + 1
-    samples = index.rows.vectors_of(index.rows.bounds[first], index.rows.bounds[stop])  # (n, D)
-    return vectors.normalize(samples.mean(axis=0, dtype=np.float64))

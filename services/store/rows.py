@@ -1,12 +1,12 @@
 """Every sampled vector in memory, with its columns beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.media import Matrix
+from services.common.media import Matrix, Vector
 from services.store.blocks import Blocks
 from services.store.scenes import IndexedVideo, Int64
 
@@ -26,6 +26,8 @@ class Rows:
     starts_ns: Int64  # (S,)
     ends_ns: Int64  # (S,)
     videos: Int64  # (S,): number of the scene's video
+    video_means: dict[int, Vector] = field(default_factory=dict)
+    """By number, of those that were asked for: see means.of_videos."""
 
     @classmethod
     def empty(cls, dimension: int, scene_count: int = 0, sample_count: int = 0) -> Self:
@@ -45,6 +47,7 @@ class Rows:
             _appended(self.starts_ns, scenes.starts_ns),
             _appended(self.ends_ns, scenes.ends_ns),
             _appended(self.videos, np.full(len(scenes), number)),
+            self.video_means,
         )
 
     def kept(self, alive: NDArray[np.bool_]) -> Self:

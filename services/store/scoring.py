@@ -51,6 +51,15 @@ def mean(scores: Scores, bounds: Int64) -> Scores:
     return means
 
 
+def top_mean(scores: Scores, bounds: Int64, count: int) -> Scores:
+    """Likewise, of the `count` highest of each stretch, or of all if there are fewer."""
+    lengths = np.diff(bounds)
+    stretch = np.repeat(np.arange(len(lengths)), lengths)
+    descending = scores[np.lexsort((-scores, stretch))]  # the stretches stay where they are
+    top = np.arange(len(scores)) - np.repeat(bounds[:-1], lengths) < count
+    return mean(descending[top], np.concatenate(([0], np.cumsum(np.minimum(lengths, count)))))
+
+
 def _scene_scores(similarities: Scores, bounds: Int64, ranking: SceneRanking) -> Scores:
     match ranking.scene_scoring:
         case SceneScoring.BEST:

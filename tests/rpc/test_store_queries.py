@@ -1,6 +1,7 @@
 """What can be asked of a store: queries of several parts, filters, scorings, windows, cursors and timelines."""
 
 import asyncio
+import math
 import os
 import threading
 from dataclasses import replace
@@ -24,7 +25,7 @@ from services.common.conditions import (
 )
 from services.common.errors import InvalidInputError, NotFoundError, PreconditionError
 from services.common.media import SceneScoring, Segment, VideoFilter
-from services.common.ranking import EmbeddingPart, ScenePart, SceneRanking, VideoPart, VideoRanking
+from services.common.ranking import EmbeddingPart, MomentPart, ScenePart, SceneRanking, VideoPart, VideoRanking
 from services.store.catalog import Catalog
 from tests.stores import MODEL, SECOND, query_of, scene, scenes, store, video
 from videosearch.v1 import media_pb2, store_pb2, store_pb2_grpc
@@ -52,6 +53,7 @@ def scores(found):
         ((EmbeddingPart(Y, MODEL, -7.0),), [0, -1, 0, 0]),
         ((EmbeddingPart(X, MODEL, 3.0), EmbeddingPart(Z, MODEL, -1.0)), [0.75, 0, 0.75, -0.25]),
         ((ScenePart("y", 0),), [0, 1, 0, 0]),
+        ((MomentPart("y", 3 * SECOND),), [1, 0, 1, 0]),
         ((VideoPart("y"),), [0.5**0.5, 0.5**0.5, 0.5**0.5, 0]),
         ((ScenePart("z", 0, 1.0), VideoPart("x", 2.0), EmbeddingPart(Y, MODEL, -1.0)), [0.5, -0.25, 0.5, 0.25]),
     ],
@@ -59,7 +61,7 @@ def scores(found):
 async def test_a_score_is_the_weighted_mean_of_the_cosines_to_the_parts(client, query, expected):
     await fill(client)
     order = [("x", 0), ("y", 0), ("y", 1), ("z", 0)]
-    found = await client.find_scenes(query, ALL)
+    found = await client.find_scenes(query, replace(ALL, include_named=True))
     assert scores(found) == pytest.approx(dict(zip(order, expected, strict=True)), abs=1e-3)
     assert [hit.score for hit in found.hits] == sorted(scores(found).values(), reverse=True)
 
@@ -169,6 +171,8 @@ async def test_what_a_query_names_must_exist(client):
     for ask in (client.find_scenes((VideoPart("unknown"),), ALL), client.timeline("x", (VideoPart("unknown"),))):
         with pytest.raises(NotFoundError, match="no video 'unknown'"):
             await ask
+    with pytest.raises(NotFoundError, match=r"parts\[1\]: no video 'unknown'"):
+        await client.find_scenes((VideoPart("x"), MomentPart("unknown", 0)), ALL)
     with pytest.raises(NotFoundError, match=r"parts\[1\]: video 'y' has 2 scenes, and no scene 2"):
         await client.find_videos((VideoPart("x"), ScenePart("y", 2)), VideoRanking())
 
@@ -183,6 +187,9 @@ async def test_each_embedding_of_a_query_must_be_of_the_stores_model(client):
         await client.timeline("x", query_of(X[:2]))
 
 
+NO_SCORES = (math.nan, math.inf, -math.inf)
+NO_SHARES = (0.0, -0.5, 1.1, math.nan, math.inf)
+NO_MOMENT = media_pb2.MomentReference(video_id="x", offset=Duration(seconds=-1))
 PART = media_pb2.QueryPart(embedding=EMBEDDING)
 
 
@@ -219,6 +226,25 @@ def videos_asked(**fields):
             "time_window.start_offset must be 0 or more",
         ),
         (scenes_asked(cursor="elsewhere"), "cursor 'elsewhere' is none that this request has returned"),
+        *(
+            (asked(min_score=value), f"min_score is {value}")
+            for asked in (scenes_asked, videos_asked)
+            for value in NO_SCORES
+        ),
+        *(
+            (asked(**{field: value}), f"{field} is {value}; it must be greater than 0, and at most 1")
+            for asked in (scenes_asked, videos_asked)
+            for field in ("relative_cutoff", "merge_ratio", "duplicate_similarity")
+            for value in NO_SHARES
+        ),
+        *((videos_asked(diversity=value), f"diversity is {value}") for value in (-0.1, 1.1, math.nan)),
+        *((videos_asked(video_scoring=3, top_scene_count=n), f"top_scene_count is {n}") for n in (-1, 0, 101)),
+        (videos_asked(top_scene_count=3), "top_scene_count has no meaning without video_scoring"),
+        (videos_asked(diversity=0.1, cursor="elsewhere"), "a ranking with diversity has no further pages"),
+        (
+            ("FindScenes", store_pb2.FindScenesRequest(parts=[media_pb2.QueryPart(moment=NO_MOMENT)])),
+            "parts[0].moment.offset must be 0 or more",
+        ),
         (videos_asked(cursor="\N{GRINNING FACE}"), "is none that this request has returned"),
     ],
 )

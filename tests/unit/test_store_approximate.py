@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from services.common import vectors
-from services.common.media import SceneScoring, Segment, VideoFilter
-from services.common.ranking import SceneRanking, VideoRanking
-from services.store import accelerator, approximate, candidates, ranking, saved
+from services.common.media import SceneScoring, Segment, VideoFilter, VideoScoring
+from services.common.ranking import EmbeddingPart, MomentPart, ScenePart, SceneRanking, VideoPart, VideoRanking
+from services.store import accelerator, approximate, candidates, saved
 from services.store.catalog import Catalog
-from services.store.cursors import Cursor
-from tests.stores import MODEL, SECOND, indexed, scene, video
+from services.store.queries import find_scenes, find_videos
+from tests.stores import MODEL, SECOND, indexed, query_of, scene, scene_pages, video
 
 DIMENSION, VIDEOS, SCENES = 64, 40, 40
 RANKINGS = {
@@ -25,6 +27,10 @@ RANKINGS = {
     "many": SceneRanking(top_k=200),
     "filtered": SceneRanking(video_filter=VideoFilter(metadata={"half": "0"})),
     "window": SceneRanking(time_window=Segment(10 * SECOND, 30 * SECOND)),
+    "merged": SceneRanking(merge_ratio=0.7),
+    "merged mean": SceneRanking(merge_ratio=0.5, scene_scoring=SceneScoring.MEAN, min_score=0.1),
+    "distinct": SceneRanking(duplicate_similarity=0.97),
+    "cut off": SceneRanking(top_k=50, min_score=0.3, relative_cutoff=0.8),
 }
 rankings = pytest.mark.parametrize("asked", RANKINGS.values(), ids=RANKINGS.keys())
 
@@ -34,8 +40,9 @@ def small(monkeypatch):
     monkeypatch.setattr(accelerator, "MIN_SAMPLES", 1000)
     monkeypatch.setattr(accelerator, "MAX_LEFT_SAMPLES", 100)
     monkeypatch.setattr(candidates, "EXACT_SAMPLES", 50)
-    monkeypatch.setattr(candidates, "FOUND", 100)
-    monkeypatch.setattr(approximate, "PROBED", 1 / 8)
+    monkeypatch.setattr(candidates, "FOUND", 200)
+    monkeypatch.setattr(candidates, "SCORED", 100)
+    monkeypatch.setattr(approximate, "PROBED", 12)
 
 
 def put(catalog, number, seed=None):
@@ -73,6 +80,13 @@ def template(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def shared(template, tmp_path_factory):
+    """Only to be searched."""
+    with Catalog(shutil.copytree(template, tmp_path_factory.mktemp("shared") / "store")) as catalog:
+        yield catalog
+
+
 @pytest.fixture
 def folder(template, tmp_path):
     return shutil.copytree(template, tmp_path / "store")
@@ -94,38 +108,88 @@ def test_scores_are_exact_and_nearly_all_of_the_best_are_found(folder, asked):
         assert catalog.stats().approximate_sample_count == VIDEOS * SCENES * 2
         found = wanted = 0
         for query in queries():
-            hits = ranking.find_scenes(catalog.index, query, asked, None)[0]
-            best = ranking.find_scenes(exact(catalog), query, asked, None)[0]
+            hits = find_scenes(catalog.index, query_of(query), asked).hits
+            best = find_scenes(exact(catalog), query_of(query), asked).hits
             everything = replace(asked, top_k=10_000, scenes_per_video=None)
-            assert set(hits) <= set(ranking.find_scenes(exact(catalog), query, everything, None)[0])
+            assert set(hits) <= set(find_scenes(exact(catalog), query_of(query), everything).hits)
             found, wanted = found + len(set(hits) & set(best)), wanted + len(best)
         assert found >= 0.99 * wanted
 
 
-def test_videos_are_found_with_their_best_scenes(folder):
-    asked, found = VideoRanking(top_k=3), 0
+@pytest.mark.parametrize(
+    "asked",
+    [
+        VideoRanking(top_k=3),
+        VideoRanking(top_k=3, video_scoring=VideoScoring.TOP_MEAN),
+        VideoRanking(top_k=3, duplicate_similarity=0.8),
+        VideoRanking(top_k=3, video_scoring=VideoScoring.TOP_MEAN, top_scene_count=9, diversity=0.3, merge_ratio=0.7),
+    ],
+)
+def test_videos_are_found_with_their_best_scenes(folder, asked):
+    found = 0
     with Catalog(folder) as catalog:
         for query in queries():
-            hits = ranking.find_videos(catalog.index, query, asked, None)[0]
-            best = ranking.find_videos(exact(catalog), query, asked, None)[0]
+            hits = find_videos(catalog.index, query_of(query), asked).hits
+            best = find_videos(exact(catalog), query_of(query), asked).hits
             found += len([hit for hit in hits if hit in best])
     assert found >= 0.99 * 3 * len(queries())
 
 
+def stored_sample(index, number):
+    return index.rows.vectors_of(number, number + 1)[0].astype(np.float64)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # the sizes stay small throughout
+@given(
+    st.lists(
+        st.tuples(st.integers(0, VIDEOS * SCENES * 2 - 1), st.floats(0.1, 2), st.booleans()), min_size=1, max_size=4
+    )
+)
+def test_any_mix_of_parts_scores_as_numpy_does(shared, parts):
+    """Each part is a moment that is stored, or an embedding, of some weight."""
+    index, query, vector = shared.index, [], np.zeros(DIMENSION)
+    for number, weight, by_name in parts:
+        scene_number = np.searchsorted(index.rows.bounds, number, side="right") - 1
+        name = index.videos[index.rows.videos[scene_number]].video_id
+        named = MomentPart(name, int(index.rows.offsets_ns[number]), weight)
+        unit = np.float32(stored_sample(index, number))
+        query.append(named if by_name else EmbeddingPart(unit, MODEL, weight))
+        vector += weight * unit / sum(each for _, each, _ in parts)
+    hits = find_scenes(index, tuple(query), SceneRanking(top_k=20)).hits
+    all_units = index.rows.vectors_of(0, len(index.rows)).astype(np.float64)
+    scores = np.maximum.reduceat(all_units @ vector, index.rows.bounds[:-1])  # (S,)
+    places = [index.bounds[index.number(hit.video_id)] + hit.ordinal for hit in hits]
+    np.testing.assert_allclose([hit.score for hit in hits], scores[places], atol=1e-5)
+    gone = [
+        index.bounds[index.number(part.video_id)] + part.offset_ns // (2 * SECOND)
+        for part in query
+        if isinstance(part, MomentPart)
+    ]
+    assert not set(places) & set(gone)
+    scores[gone] = -1
+    best = set(np.argsort(-scores)[:20].tolist())
+    assert len(best & set(places)) >= 18
+
+
+def test_what_the_query_names_is_not_found_and_all_else_is(folder):
+    with Catalog(folder) as catalog:
+        for part in (ScenePart("v01", 3), VideoPart("v01")):
+            hits = find_scenes(catalog.index, (part,), SceneRanking()).hits
+            assert hits == find_scenes(exact(catalog), (part,), SceneRanking()).hits
+            assert ("v01", 3) not in {(hit.video_id, hit.ordinal) for hit in hits}
+
+
 def test_pages_go_on_to_the_end_and_repeat_nothing(folder):
     with Catalog(folder) as catalog:
-        query, after, seen, more = queries(1)[0], None, [], True
-        while more:
-            hits, more = ranking.find_scenes(catalog.index, query, SceneRanking(top_k=300), after)
-            seen.extend(hits)
-            after = Cursor(hits[-1].score, hits[-1].video_id, hits[-1].ordinal, catalog.index.newest)
+        pages = scene_pages(catalog.index, query_of(queries(1)[0]), SceneRanking(top_k=300))
+        seen = [hit for page in pages for hit in page.hits]
         assert len(set(seen)) == len(seen) >= 0.99 * VIDEOS * SCENES
 
 
 def first(index, video_id):
     """The best hit for a sample of that video, or of what had its id."""
     row = index.rows.bounds[index.bounds[index.number(video_id)]]
-    return ranking.find_scenes(index, index.rows.vectors_of(row, row + 1)[0], SceneRanking(top_k=1), None)[0][0]
+    return find_scenes(index, query_of(index.rows.vectors_of(row, row + 1)[0]), SceneRanking(top_k=1)).hits[0]
 
 
 def test_what_is_put_replaced_or_deleted_counts_at_once(folder):
@@ -137,7 +201,7 @@ def test_what_is_put_replaced_or_deleted_counts_at_once(folder):
         for video_id in ("v03", "v05", "v77"):
             assert first(catalog.index, video_id).video_id == video_id
         assert first(before, "v04").video_id == "v04"
-        hits = ranking.find_scenes(catalog.index, queries(1)[0], SceneRanking(top_k=1000), None)[0]
+        hits = find_scenes(catalog.index, query_of(queries(1)[0]), SceneRanking(top_k=1000)).hits
         assert "v04" not in {hit.video_id for hit in hits}
 
 
@@ -195,9 +259,8 @@ def test_of_another_stores_file_only_what_this_store_holds_counts(folder, tmp_pa
     shutil.copy(folder / saved.FILE_NAME, other)
     with Catalog(other) as catalog:
         for query in queries():
-            assert ranking.find_scenes(catalog.index, query, SceneRanking(), None) == (
-                ranking.find_scenes(exact(catalog), query, SceneRanking(), None)
-            )
+            found = find_scenes(catalog.index, query_of(query), SceneRanking()).hits
+            assert found == find_scenes(exact(catalog), query_of(query), SceneRanking()).hits
 
 
 def test_a_file_that_cannot_be_written_is_no_error(folder, caplog):

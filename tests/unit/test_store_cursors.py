@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from services.common.conditions import AllOf, AnyOf, VideoIds
 from services.common.errors import InvalidInputError
 from services.common.media import SceneScoring, Segment, VideoFilter, VideoScoring
-from services.common.ranking import SceneRanking, VideoRanking
+from services.common.ranking import MomentPart, ScenePart, SceneRanking, VideoPart, VideoRanking
 from services.store.cursors import Cursor, decode, digest, encode
 from tests.strategies import conditions, counts, filters, times, video_ids
 
 VECTOR = np.float32([0.6, 0.8])
 OF = digest(VECTOR, SceneRanking())
-CURSOR = Cursor(0.1, "v", 3, datetime(2026, 1, 1, tzinfo=UTC))
+CURSOR = Cursor(0.1, "v", 3, 0.5, datetime(2026, 1, 1, tzinfo=UTC))
 IDS = (VideoIds(frozenset("a")),)
 
-cursors = st.builds(Cursor, st.floats(-1, 1, width=32), video_ids, counts, times)
+cursors = st.builds(Cursor, st.floats(-1, 1, width=32), video_ids, counts, st.floats(-1, 1, width=32), times)
 
 
 @given(cursors)
@@ -64,12 +64,17 @@ def test_any_other_text_is_refused(text):
         SceneRanking(scene_scoring=SceneScoring.SOFTMAX),
         SceneRanking(softmax_temperature=0.02),
         SceneRanking(time_window=Segment(0, 1)),
+        SceneRanking(min_score=0.1),
+        SceneRanking(relative_cutoff=0.5),
+        SceneRanking(merge_ratio=0.5),
+        SceneRanking(duplicate_similarity=0.5),
+        SceneRanking(include_named=True),
         VideoRanking(),
         VideoRanking(video_scoring=VideoScoring.MEAN),
     ],
 )
 def test_a_cursor_of_another_ranking_is_refused(other):
-    with pytest.raises(InvalidInputError, match="only top_k may differ"):
+    with pytest.raises(InvalidInputError, match="only top_k and include_thumbnails may differ"):
         decode(encode(CURSOR, digest(VECTOR, other)), OF)
 
 
@@ -80,9 +85,15 @@ def test_rankings_that_differ_in_anything_have_digests_that_differ():
     assert len(digests) == 5
 
 
-@given(st.builds(SceneRanking, video_filter=filters), st.integers(1, 1000), st.text())
-def test_only_top_k_and_the_cursor_itself_may_differ(ranking, top_k, cursor):
-    assert digest(VECTOR, replace(ranking, top_k=top_k, cursor=cursor)) == digest(VECTOR.copy(), ranking)
+@given(st.builds(SceneRanking, video_filter=filters), st.integers(1, 1000), st.booleans(), st.text())
+def test_only_top_k_the_thumbnails_and_the_cursor_itself_may_differ(ranking, top_k, thumbnails, cursor):
+    other = replace(ranking, top_k=top_k, include_thumbnails=thumbnails, cursor=cursor)
+    assert digest(VECTOR, other) == digest(VECTOR.copy(), ranking)
+
+
+def test_queries_that_name_other_things_have_digests_that_differ_though_their_vectors_are_equal():
+    queries = [(), (ScenePart("v", 0),), (ScenePart("v", 1),), (MomentPart("v", 0),), (VideoPart("v"),)]
+    assert len({digest(VECTOR, SceneRanking(), query) for query in queries}) == len(queries)
 
 
 @given(conditions)

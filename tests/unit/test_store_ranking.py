@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from services.common import vectors
 from services.common.media import SceneHit, SceneScoring, Segment, VideoFilter, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
-from services.store import ranking as rankings
-from services.store.cursors import Cursor
+from services.store import queries
 from services.store.index import Index
-from tests.stores import SECOND, indexed, scene, scenes, video
+from tests.stores import SECOND, indexed, query_of, scene, scene_pages, scenes, video, video_pages
 
 UNIT_VECTORS = np.float32([*np.eye(4), *-np.eye(4), *(np.array(list(product((-1, 1), repeat=4))) / 2)])
 
@@ -40,34 +39,22 @@ asked = {
 caps = st.none() | st.integers(1, 3)
 scene_rankings = st.builds(SceneRanking, st.integers(1, 20), caps, **asked)
 video_rankings = st.builds(
-    VideoRanking, st.integers(1, 6), st.integers(0, 5), video_scoring=st.sampled_from(VideoScoring), **asked
+    VideoRanking,
+    st.integers(1, 6),
+    st.integers(0, 5),
+    video_scoring=st.sampled_from(VideoScoring),
+    top_scene_count=st.integers(1, 4),
+    **asked,
 )
 
 
 def find_scenes(index, query, ranking):
     """The hits of one page."""
-    return rankings.find_scenes(index, query, ranking, None)[0]
+    return queries.find_scenes(index, query_of(query), ranking).hits
 
 
 def find_videos(index, query, ranking):
-    return rankings.find_videos(index, query, ranking, None)[0]
-
-
-def scene_pages(index, query, ranking, newest):
-    """All of a ranking, page after page, each by itself."""
-    after, more = None, True
-    while more:
-        hits, more = rankings.find_scenes(index, query, ranking, after)
-        yield from hits
-        after = hits and Cursor(hits[-1].score, hits[-1].video_id, hits[-1].ordinal, newest)
-
-
-def video_pages(index, query, ranking, newest):
-    after, more = None, True
-    while more:
-        hits, more = rankings.find_videos(index, query, ranking, after)
-        yield from hits
-        after = hits and Cursor(hits[-1].score, hits[-1].video.video_id, 0, newest)
+    return queries.find_videos(index, query_of(query), ranking).hits
 
 
 def changed(steps):
@@ -88,7 +75,7 @@ def changed(steps):
 
 def combined(scores, scoring):
     """A mean as NumPy has it, to the last bit."""
-    if scoring == "mean":
+    if scoring in {"mean", "top-mean"}:
         return float(np.divide(np.sum(np.float32(scores)), len(scores), dtype=np.float32))
     return max(scores)
 
@@ -123,8 +110,13 @@ def twin_videos(held, query, ranking):
     of_video = {}
     for hit in twin_hits(held, query, ranking):
         of_video.setdefault(hit.video_id, []).append(hit)
+    counted = ranking.top_scene_count if ranking.video_scoring is VideoScoring.TOP_MEAN else None
     scored = [
-        (combined([hit.score for hit in hits], ranking.video_scoring), video_id, hits[: ranking.scenes_per_video])
+        (
+            combined([hit.score for hit in hits[:counted]], ranking.video_scoring),
+            video_id,
+            hits[: ranking.scenes_per_video],
+        )
         for video_id, hits in of_video.items()
     ]
     return sorted(scored, key=lambda one: (-one[0], one[1]))
@@ -149,14 +141,15 @@ def test_videos_rank_as_those_of_the_twin_in_every_picture_of_the_store(steps, q
 def test_pages_of_scenes_are_together_the_whole_ranking(steps, query, ranking):
     index, held = list(changed(steps))[-1]
     wanted = list(capped(twin_hits(held, UNIT_VECTORS[query], ranking), ranking.scenes_per_video))
-    assert list(scene_pages(index, UNIT_VECTORS[query], ranking, index.newest)) == wanted
+    pages = scene_pages(index, query_of(UNIT_VECTORS[query]), ranking)
+    assert [hit for page in pages for hit in page.hits] == wanted
 
 
 @given(changes, embedding, video_rankings)
 def test_pages_of_videos_are_together_the_whole_ranking(steps, query, ranking):
     index, held = list(changed(steps))[-1]
-    hits = video_pages(index, UNIT_VECTORS[query], ranking, index.newest)
-    found = [(hit.score, hit.video.video_id, list(hit.scenes)) for hit in hits]
+    pages = video_pages(index, query_of(UNIT_VECTORS[query]), ranking)
+    found = [(hit.score, hit.video.video_id, list(hit.scenes)) for page in pages for hit in page.hits]
     assert found == twin_videos(held, UNIT_VECTORS[query], ranking)
 
 

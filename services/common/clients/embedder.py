@@ -21,11 +21,14 @@ class EmbedderClient(Client["embedder_pb2_grpc.EmbedderServiceAsyncStub"]):
         response = await self._call(self._stub.GetModel, embedder_pb2.GetModelRequest())
         return convert.model_from(response.model)
 
-    async def embed_text(self, text: str) -> TextEmbedding:
-        request = embedder_pb2.EmbedTextsRequest(texts=[text])
+    async def embed_texts(self, texts: Sequence[str]) -> list[TextEmbedding]:
+        """One for each text, in their order."""
+        request = embedder_pb2.EmbedTextsRequest(texts=texts)
         response = await self._call(self._stub.EmbedTexts, request, EMBED_TIMEOUT_S)
-        (result,) = response.embeddings
-        return TextEmbedding(vectors.from_bytes(result.embedding.vector), result.embedding.model, result.truncated)
+        return [
+            TextEmbedding(vectors.from_bytes(result.embedding.vector), result.embedding.model, result.truncated)
+            for result in response.embeddings
+        ]
 
     async def embed_frames(self, frames: Sequence[NDArray[np.uint8]]) -> FrameEmbeddings:
         """Embed RGB frames, each (H, W, 3)."""

@@ -77,9 +77,12 @@ class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):
 
     async def timeline(self, video_id: str, query: Query) -> tuple[TimelinePoint, ...]:
         """How well each of the video's sampled frames fits the query, in order of time."""
+        return convert.timeline_from((await self.timeline_message(video_id, query)).points)
+
+    async def timeline_message(self, video_id: str, query: Query) -> store_pb2.ScoreTimelineResponse:
+        """As `timeline`, for those who only pass it on."""
         request = store_pb2.ScoreTimelineRequest(video_id=video_id, parts=convert.parts_to(query))
-        response = await self._call(self._stub.ScoreTimeline, request)
-        return convert.timeline_from(response.points)
+        return await self._call(self._stub.ScoreTimeline, request)
 
     async def thumbnail(self, video_id: str, ordinal: int, offset_ns: int | None = None) -> Thumbnail:
         """Of the images kept of a scene, the one nearest to the offset, or to the scene's middle."""

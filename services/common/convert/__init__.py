@@ -1,6 +1,6 @@
 """Shared values to and from protobuf. What comes in is checked here, so that domain code need not."""
 
-from services.common.convert.conditions import filter_from, filter_to
+from services.common.convert.conditions import condition_from, filter_from, filter_to
 from services.common.convert.jobs import JOB_STATE, job_from, job_to
 from services.common.convert.media import (
     LONGEST,
@@ -56,6 +56,7 @@ from services.common.convert.values import (
 __all__ = [
     "JOB_STATE",
     "LONGEST",
+    "condition_from",
     "count_from",
     "description_from",
     "description_to",

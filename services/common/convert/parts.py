@@ -128,6 +128,8 @@ def _description_part_from(part: search_pb2.SearchPart, path: str, weight: float
     match part.WhichOneof("content"):
         case "text":
             return TextPart(_text_from(part.text, f"{path}.text"), weight)
+        case "image" if not part.image:
+            raise InvalidInputError(f"{path}.image is empty: give the bytes of a JPEG, PNG or WebP file")
         case "image":
             return ImagePart(part.image, weight)
     stored = stored_part_from(part, path, weight)

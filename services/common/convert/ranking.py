@@ -63,8 +63,8 @@ def video_ranking_from(request: VideoRankingRequest) -> VideoRanking:
 
 
 def recommendation_ranking_from(request: search_pb2.RecommendVideosRequest) -> VideoRanking:
-    """By the three best scenes, so that one chance likeness is not enough."""
-    return VideoRanking(**_videos_asked(request), video_scoring=VideoScoring.TOP_MEAN)
+    """By as many best scenes as found most in `python -m bench recommend`: one may be like by chance, all never are."""
+    return VideoRanking(**_videos_asked(request), video_scoring=VideoScoring.TOP_MEAN, top_scene_count=10)
 
 
 def _videos_asked(request: VideoRankingRequest | search_pb2.RecommendVideosRequest) -> dict[str, Any]:
