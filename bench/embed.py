@@ -228,7 +228,7 @@ async def _texts_ms(client: EmbedderClient, span_s: float) -> list[float]:
     while time.perf_counter() < end:
         await asyncio.sleep(QUERY_GAP_S)
         begun = time.perf_counter()
-        await client.embed_text(QUERY)
+        await client.embed_texts([QUERY])
         timings.append(1000 * (time.perf_counter() - begun))
     return timings
 

@@ -14,7 +14,7 @@ from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
-from services.common.errors import NotFoundError, PreconditionError
+from services.common.errors import InvalidInputError, NotFoundError, PreconditionError
 from services.common.jobs import IndexJob, JobStage, JobState
 from services.common.media import Model, Scene, Vector
 from services.search.query import Search
@@ -24,6 +24,7 @@ from tests.stores import SECOND, scene, video
 from videosearch.v1 import embedder_pb2, embedder_pb2_grpc, indexer_pb2, indexer_pb2_grpc, search_pb2_grpc
 
 DIMENSION, MAX_WORDS, MODEL = 64, 20, "words-1"
+CACHED_TEXTS = 100
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -49,23 +50,59 @@ async def fill(videos: StoreClient) -> None:
 
 
 class WordEmbedder(embedder_pb2_grpc.EmbedderServiceServicer):
-    def __init__(self, model: str = MODEL) -> None:
+    """Its texts are words, and so are its images, in UTF-8."""
+
+    def __init__(self, model: str = MODEL, *, unsteady: bool = False) -> None:
         self.model = model
         self.refusals: list[Exception] = []
         """Raised by the next calls of EmbedTexts, one each."""
+        self.texts: list[list[str]] = []
+        """Of each call of EmbedTexts."""
+        self.images: list[list[bytes]] = []
+        """Of each call of EmbedImages."""
+        self.gate = asyncio.Event()
+        """While it is clear, calls wait."""
+        self.gate.set()
+        self.reached = asyncio.Semaphore(0)
+        """Released by each call as it comes."""
+        self.left = asyncio.Semaphore(0)
+        """Released by each call whose caller goes away while it waits."""
+        self._noise = np.random.default_rng(0) if unsteady else None
 
     async def EmbedTexts(self, request, context):
+        self.texts.append(list(request.texts))
+        await self._pass()
         if self.refusals:
             raise self.refusals.pop(0)
         return embedder_pb2.EmbedTextsResponse(embeddings=map(self._embed, request.texts))
+
+    async def EmbedImages(self, request, context):
+        self.images.append([image.encoded for image in request.images])
+        await self._pass()
+        for place, image in enumerate(request.images):
+            if not image.encoded.isascii():
+                raise InvalidInputError(f"images[{place}]: not a JPEG, PNG or WebP file")
+        embeddings = [self._embed(image.encoded.decode()).embedding for image in request.images]
+        return embedder_pb2.EmbedImagesResponse(embeddings=embeddings)
 
     async def GetModel(self, request, context):
         model = Model("words", self.model, DIMENSION, 224, MAX_WORDS, 0.0, "cpu", "float32", "torch")
         return embedder_pb2.GetModelResponse(model=convert.model_to(model))
 
+    async def _pass(self) -> None:
+        self.reached.release()
+        try:
+            await self.gate.wait()
+        except asyncio.CancelledError:
+            self.left.release()
+            raise
+
     def _embed(self, text: str) -> embedder_pb2.TextEmbedding:
+        vector = word_vector(text)
+        if self._noise is not None:
+            vector += self._noise.uniform(1e-7, 5e-7, DIMENSION)
         return embedder_pb2.TextEmbedding(
-            embedding=convert.embedding_to(word_vector(text), self.model), truncated=len(text.split()) > MAX_WORDS
+            embedding=convert.embedding_to(vector, self.model), truncated=len(text.split()) > MAX_WORDS
         )
 
 
@@ -178,10 +215,12 @@ async def indexer_at(servicer: ToldIndexer) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def search_at(embedder_address: str, store_address: str) -> AsyncIterator[str]:
+async def search_at(
+    embedder_address: str, store_address: str, servicer_type: type[SearchServicer] = SearchServicer
+) -> AsyncIterator[str]:
     """The real search service with these peers."""
     async with EmbedderClient(embedder_address) as embedder, StoreClient(store_address) as videos:
-        servicer = SearchServicer(Search(embedder, videos))
+        servicer = servicer_type(Search(embedder, CACHED_TEXTS), videos)
         add = search_pb2_grpc.add_SearchServiceServicer_to_server
         async with serving(SearchClient.service, lambda server: add(servicer, server)) as address:
             yield address

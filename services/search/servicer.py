@@ -1,27 +1,90 @@
 """The RPCs of search.proto."""
 
-from services.common.convert import ranked_scenes_to, ranked_videos_to, scene_ranking_from, video_ranking_from
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+
+from services.common.clients.store import StoreClient
+from services.common.convert import (
+    description_from,
+    recommendation_ranking_from,
+    scene_ranking_from,
+    video_id_from,
+    video_ranking_from,
+)
 from services.common.interceptors import Context
 from services.search import convert
-from services.search.query import Search
+from services.search.query import Search, recommended
+from services.search.shared import Shared
 from videosearch.v1 import search_pb2, search_pb2_grpc
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
 
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, store: StoreClient) -> None:
         self._search = search
+        self._store = store
+        self._answering: Shared[tuple[type[Message], bytes], Any] = Shared()
 
     async def SearchVideos(
         self, request: search_pb2.SearchVideosRequest, context: Context
     ) -> search_pb2.SearchVideosResponse:
-        found = await self._search.videos(convert.text_from(request.text), video_ranking_from(request))
-        return search_pb2.SearchVideosResponse(hits=ranked_videos_to(found).hits, query_truncated=found.query_truncated)
+        return await self._once(request, self._videos)
 
     async def SearchScenes(
         self, request: search_pb2.SearchScenesRequest, context: Context
     ) -> search_pb2.SearchScenesResponse:
-        found = await self._search.scenes(convert.text_from(request.text), scene_ranking_from(request))
-        scenes = ranked_scenes_to(found)
-        return search_pb2.SearchScenesResponse(
-            hits=scenes.hits, videos=scenes.videos, query_truncated=found.query_truncated
+        return await self._once(request, self._scenes)
+
+    async def RecommendVideos(
+        self, request: search_pb2.RecommendVideosRequest, context: Context
+    ) -> search_pb2.RecommendVideosResponse:
+        return await self._once(request, self._recommendations)
+
+    async def ScoreTimeline(
+        self, request: search_pb2.SearchServiceScoreTimelineRequest, context: Context
+    ) -> search_pb2.SearchServiceScoreTimelineResponse:
+        return await self._once(request, self._timeline)
+
+    async def _once(self, request: Request, answer: Callable[[Request], Coroutine[Any, Any, Response]]) -> Response:
+        """The same answer to all who ask the same thing at the same time."""
+        key = (type(request), request.SerializeToString(deterministic=True))
+        response: Response = await self._answering.result(key, lambda: answer(request))
+        return response
+
+    async def _videos(self, request: search_pb2.SearchVideosRequest) -> search_pb2.SearchVideosResponse:
+        description, ranking = description_from(request), video_ranking_from(request)
+        unwanted = convert.unwanted_from(request.video_fields)
+        found = await self._search.find(
+            description,
+            request.cursor,
+            lambda query, cursor: self._store.find_videos_message(query, replace(ranking, cursor=cursor)),
         )
+        return convert.videos_response(found, unwanted)
+
+    async def _scenes(self, request: search_pb2.SearchScenesRequest) -> search_pb2.SearchScenesResponse:
+        description, ranking = description_from(request), scene_ranking_from(request)
+        unwanted = convert.unwanted_from(request.video_fields)
+        found = await self._search.find(
+            description,
+            request.cursor,
+            lambda query, cursor: self._store.find_scenes_message(query, replace(ranking, cursor=cursor)),
+        )
+        return convert.scenes_response(found, unwanted)
+
+    async def _recommendations(self, request: search_pb2.RecommendVideosRequest) -> search_pb2.RecommendVideosResponse:
+        examples, ranking = convert.examples_from(request), recommendation_ranking_from(request)
+        unwanted = convert.unwanted_from(request.video_fields)
+        found = await recommended(examples, lambda query: self._store.find_videos_message(query, ranking))
+        return convert.recommendations_response(found, unwanted)
+
+    async def _timeline(
+        self, request: search_pb2.SearchServiceScoreTimelineRequest
+    ) -> search_pb2.SearchServiceScoreTimelineResponse:
+        video_id, description = video_id_from(request.video_id), description_from(request)
+        found = await self._search.find(description, "", lambda query, _: self._store.timeline_message(video_id, query))
+        return convert.timeline_response(found)

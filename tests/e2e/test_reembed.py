@@ -68,7 +68,7 @@ async def index(system: Stack, path: Path, *, force: bool = False) -> IndexJob:
 async def scores(system: Stack, embedder: str) -> dict[int, float]:
     """Of the film's scenes, by the model that serves at that address."""
     async with EmbedderClient(embedder) as texts, StoreClient(system.addresses["store"]) as store:
-        embedded = await texts.embed_text("a cat")
+        (embedded,) = await texts.embed_texts(["a cat"])
         hits = (await store.find_scenes((EmbeddingPart(embedded.vector, embedded.model),), SceneRanking())).hits
     return {hit.ordinal: hit.score for hit in hits}
 

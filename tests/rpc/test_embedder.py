@@ -187,7 +187,7 @@ async def test_before_the_model_is_loaded_calls_are_told_to_retry():
         add = partial(embedder_pb2_grpc.add_EmbedderServiceServicer_to_server, EmbedderServicer(embedder))
         async with serving(EmbedderClient.service, add) as address, EmbedderClient(address) as client:
             with pytest.raises(UnavailableError, match="still being loaded"):
-                await client.embed_text("a")
+                await client.embed_texts(["a"])
 
 
 @contextlib.asynccontextmanager
@@ -262,11 +262,11 @@ async def test_a_lost_device_makes_the_service_unavailable(encoder):
         async with serving(EmbedderClient.service, add) as address, EmbedderClient(address) as client:
             encoder.failures.append(DeviceLostError("fell off the bus"))
             with pytest.raises(UnavailableError, match="device that the model runs on has failed"):
-                await client.embed_text("a")
+                await client.embed_texts(["a"])
             with pytest.raises(DeviceLostError, match="fell off the bus"):
                 await embedder.until_lost()
             with pytest.raises(UnavailableError, match="the model has stopped"):
-                await client.embed_text("a")
+                await client.embed_texts(["a"])
 
 
 async def test_a_text_does_not_wait_for_images_to_be_decoded(stub, encoder):
@@ -291,7 +291,7 @@ async def test_a_text_does_not_wait_for_images_to_be_decoded(stub, encoder):
 async def test_a_text_is_embedded_in_every_template(encoder):
     templates = ["{}", "the {}s here"]
     async with embedding(encoder, templates=templates) as address, EmbedderClient(address) as client:
-        found = await client.embed_text("cat")
+        (found,) = await client.embed_texts(["cat"])
     assert encoder.batches == [["cat", "the cats here"]]
     expected = vectors.normalize(vectors.normalize([vector_of("cat"), vector_of("the cats here")]).mean(axis=0))
     np.testing.assert_allclose(found.vector, expected, atol=1e-6)

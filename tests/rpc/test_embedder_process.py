@@ -52,7 +52,7 @@ async def test_it_serves_once_the_model_is_loaded_and_stops_when_told(tmp_path):
             assert [await anext(states), await anext(states)] == [NOT_SERVING, SERVING]
         async with EmbedderClient(service.address) as client:
             assert (await client.model()).name == str(tmp_path)
-            assert not (await client.embed_text("a dog")).truncated
+            assert not (await client.embed_texts(["a dog"]))[0].truncated
         await service.stop()
         assert (service.process.returncode, lines) == (0, [])
 
@@ -111,7 +111,7 @@ async def test_without_its_device_it_is_not_serving_and_leaves_with_one_line():
         while await anext(states) != SERVING:
             pass
         with pytest.raises(UnavailableError, match="device that the model runs on has failed"):
-            await client.embed_text("lose it")
+            await client.embed_texts(["lose it"])
         assert await anext(states) == NOT_SERVING
         _, errors = await process.communicate()
     assert (process.returncode, errors) == (1, b"cannot go on: the model's device is lost: cuda:0: gone\n")

@@ -11,7 +11,8 @@ from services.common.conditions import MetadataPrefix, Not
 from services.common.errors import InvalidInputError, OverloadedError, PreconditionError, UnavailableError
 from services.common.media import SceneScoring, Segment, VideoFilter, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
-from tests.standins import WordEmbedder, embedder_at, fill, search_at, word_vector
+from tests.searches import search_with, searching
+from tests.standins import WordEmbedder, embedder_at, fill, word_vector
 from tests.stores import SECOND, scene, store, video
 from tools.stack import Service, StackError, free_addresses
 from videosearch.v1 import search_pb2, search_pb2_grpc
@@ -19,19 +20,10 @@ from videosearch.v1 import search_pb2, search_pb2_grpc
 NOBODY = "127.0.0.1:1"
 
 
-@asynccontextmanager
-async def search_with(embedder_address: str, store_address: str):
-    """A client of the search service that has these peers."""
-    async with search_at(embedder_address, store_address) as address, SearchClient(address) as client:
-        yield client
-
-
 @pytest.fixture
 async def client(tmp_path):
-    async with embedder_at(WordEmbedder()) as embedder, store(tmp_path) as videos:
-        await fill(videos)
-        async with search_with(embedder, videos.address) as client:
-            yield client
+    async with searching(tmp_path) as world:
+        yield world.client
 
 
 @pytest.mark.parametrize(("text", "video_id"), [("a rabbit wakes", "rabbit"), ("bikes on a street", "street")])

@@ -3,97 +3,117 @@
 import math
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.common import convert, vectors
+from services.common import convert
 from services.common.errors import InvalidInputError
 from services.common.media import SceneHit, SceneScoring, Segment, TimelinePoint, VideoHit, VideoScoring
-from services.common.ranking import (
-    EmbeddingPart,
-    RankedScenes,
-    RankedVideos,
-    ScenePart,
-    SceneRanking,
-    VideoPart,
-    VideoRanking,
-)
+from services.common.ranking import FilteredCounts, RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from tests.strategies import counts, filters, lengths, segments, text, video_ids, videos
 from videosearch.v1 import media_pb2, search_pb2, store_pb2
 
 float32 = st.floats(-1, 1, width=32)
-scene_hits = st.builds(SceneHit, video_ids, counts, segments, float32, lengths)
-ranked_scenes = st.builds(RankedScenes, st.tuples(scene_hits), st.tuples(videos), text, st.booleans())
-ranked_videos = st.builds(
-    RankedVideos, st.tuples(st.builds(VideoHit, videos, float32, st.tuples(scene_hits))), text, st.booleans()
+scene_hits = st.builds(SceneHit, video_ids, counts, segments, float32, lengths, counts, counts, st.binary(max_size=5))
+filtered = st.builds(FilteredCounts, *[st.integers(0, 2**63 - 1)] * 4)
+ranked_scenes = st.builds(
+    RankedScenes, st.tuples(scene_hits), st.tuples(videos), text, filtered, query_truncated=st.booleans()
 )
-weights = st.floats(allow_nan=False, allow_infinity=False).filter(bool)
-references = st.builds(ScenePart, video_ids, counts, weights) | st.builds(VideoPart, video_ids, weights)
+ranked_videos = st.builds(
+    RankedVideos,
+    st.tuples(st.builds(VideoHit, videos, float32, st.tuples(scene_hits))),
+    text,
+    filtered,
+    query_truncated=st.booleans(),
+)
+shares = st.none() | st.floats(0, 1, exclude_min=True)
 temperatures = st.floats(0, exclude_min=True, allow_infinity=False)
 scorings = st.sampled_from([{"scene_scoring": scoring} for scoring in SceneScoring]) | temperatures.map(
     lambda temperature: {"scene_scoring": SceneScoring.SOFTMAX, "softmax_temperature": temperature}
 )
-only_store = st.fixed_dictionaries({"time_window": st.none() | segments, "cursor": text})
+video_scorings = st.sampled_from([{"video_scoring": scoring} for scoring in VideoScoring]) | st.integers(1, 100).map(
+    lambda count: {"video_scoring": VideoScoring.TOP_MEAN, "top_scene_count": count}
+)
+recommended = {
+    "top_k": st.integers(1, 1000),
+    "video_filter": filters,
+    "duplicate_similarity": shares,
+    "include_thumbnails": st.booleans(),
+}
+asked = st.fixed_dictionaries(
+    {
+        **recommended,
+        "time_window": st.none() | segments,
+        "cursor": text,
+        "min_score": st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        "relative_cutoff": shares,
+        "merge_ratio": shares,
+        "include_named": st.booleans(),
+    }
+)
 scene_rankings = st.builds(
-    lambda *values, scoring: SceneRanking(*values, **scoring),
-    st.integers(1, 1000),
+    lambda fields, scoring, count: SceneRanking(**fields, **scoring, scenes_per_video=count),
+    asked,
+    scorings,
     st.none() | st.integers(1, 1000),
-    filters,
-    scoring=scorings,
 )
 video_rankings = st.builds(
-    lambda *values, scoring, of_video: VideoRanking(*values, **scoring, video_scoring=of_video),
-    st.integers(1, 1000),
+    lambda fields, scoring, of_videos, count: VideoRanking(**fields, **scoring, **of_videos, scenes_per_video=count),
+    asked,
+    scorings,
+    video_scorings,
     st.integers(0, 100),
-    filters,
-    scoring=scorings,
-    of_video=st.sampled_from(VideoScoring),
 )
-UNIT = vectors.normalize([3.0, 4.0])
-EMBEDDING = convert.embedding_to(UNIT, "model")
+diversities = st.floats(0, 1)
+recommendations = st.builds(
+    VideoRanking, **recommended, scenes_per_video=st.integers(0, 100), diversity=diversities
+).map(lambda ranking: replace(ranking, video_scoring=VideoScoring.TOP_MEAN, top_scene_count=10))
 
 
 @given(ranked_scenes)
 def test_ranked_scenes_come_back_whole(found):
-    stored = store_pb2.FindScenesResponse(**convert.ranked_scenes_to(found), next_cursor=found.next_cursor)
-    cursor, truncated = found.next_cursor, found.query_truncated
-    assert convert.ranked_scenes_from(stored, next_cursor=cursor) == replace(found, query_truncated=False)
-    searched = search_pb2.SearchScenesResponse(**convert.ranked_scenes_to(found))
-    assert convert.ranked_scenes_from(searched, query_truncated=truncated) == replace(found, next_cursor="")
+    stored = convert.ranked_scenes_to(found)
+    assert convert.ranked_scenes_from(stored) == replace(found, query_truncated=False)
+    searched = search_pb2.SearchScenesResponse(
+        hits=stored.hits, videos=stored.videos, next_cursor=stored.next_cursor, filtered=stored.filtered
+    )
+    assert convert.ranked_scenes_from(searched, query_truncated=found.query_truncated) == found
 
 
 @given(ranked_videos)
 def test_ranked_videos_come_back_whole(found):
-    stored = store_pb2.FindVideosResponse(**convert.ranked_videos_to(found), next_cursor=found.next_cursor)
-    cursor, truncated = found.next_cursor, found.query_truncated
+    stored = convert.ranked_videos_to(found)
+    cursor, truncated = stored.next_cursor, found.query_truncated
     assert convert.ranked_videos_from(stored, next_cursor=cursor) == replace(found, query_truncated=False)
-    searched = search_pb2.SearchVideosResponse(**convert.ranked_videos_to(found))
-    assert convert.ranked_videos_from(searched, query_truncated=truncated) == replace(found, next_cursor="")
+    searched = search_pb2.SearchVideosResponse(hits=stored.hits, filtered=stored.filtered)
+    assert convert.ranked_videos_from(searched, next_cursor=cursor, query_truncated=truncated) == found
+    recommended = search_pb2.RecommendVideosResponse(hits=stored.hits, filtered=stored.filtered)
+    assert convert.ranked_videos_from(recommended) == replace(found, next_cursor="", query_truncated=False)
 
 
-@given(scene_rankings, only_store)
-def test_a_ranking_of_scenes_comes_back_whole(ranking, rest):
-    ranking = replace(ranking, **rest)
-    asked = convert.scene_ranking_to(ranking) | convert.store_ranking_to(ranking)
-    assert convert.scene_ranking_from(store_pb2.FindScenesRequest(**asked)) == ranking
+@pytest.mark.parametrize("request_type", [store_pb2.FindScenesRequest, search_pb2.SearchScenesRequest])
+@given(ranking=scene_rankings)
+def test_a_ranking_of_scenes_comes_back_whole(request_type, ranking):
+    assert convert.scene_ranking_from(request_type(**convert.scene_ranking_to(ranking))) == ranking
 
 
-@given(video_rankings, only_store)
-def test_a_ranking_of_videos_comes_back_whole(ranking, rest):
-    ranking = replace(ranking, **rest)
-    asked = convert.video_ranking_to(ranking) | convert.store_ranking_to(ranking)
-    assert convert.video_ranking_from(store_pb2.FindVideosRequest(**asked)) == ranking
+@pytest.mark.parametrize("request_type", [store_pb2.FindVideosRequest, search_pb2.SearchVideosRequest])
+@given(ranking=video_rankings)
+def test_a_ranking_of_videos_comes_back_whole(request_type, ranking):
+    assert convert.video_ranking_from(request_type(**convert.video_ranking_to(ranking))) == ranking
 
 
-@given(scene_rankings, video_rankings)
-def test_a_ranking_of_a_search_comes_back_with_what_a_search_can_ask_for(of_scenes, of_videos):
-    request = search_pb2.SearchScenesRequest(**convert.scene_ranking_to(of_scenes))
-    usual = SceneRanking().softmax_temperature
-    assert convert.scene_ranking_from(request) == replace(of_scenes, softmax_temperature=usual)
-    request = search_pb2.SearchVideosRequest(**convert.video_ranking_to(of_videos))
-    assert convert.video_ranking_from(request) == replace(of_videos, softmax_temperature=usual)
+@given(video_rankings, diversities)
+def test_a_ranking_of_the_store_comes_back_with_its_diversity(ranking, diversity):
+    request = store_pb2.FindVideosRequest(**convert.video_ranking_to(ranking), diversity=diversity)
+    assert convert.video_ranking_from(request) == replace(ranking, diversity=diversity)
+
+
+@given(recommendations)
+def test_a_ranking_of_recommendations_comes_back_whole(ranking):
+    request = search_pb2.RecommendVideosRequest(**convert.recommendation_ranking_to(ranking))
+    assert convert.recommendation_ranking_from(request) == ranking
 
 
 def test_a_ranking_asked_for_without_details_is_the_default_one():
@@ -101,68 +121,14 @@ def test_a_ranking_asked_for_without_details_is_the_default_one():
     assert convert.video_ranking_from(store_pb2.FindVideosRequest()) == VideoRanking()
 
 
-@given(st.lists(references, min_size=1, max_size=100))
-def test_parts_that_name_what_is_stored_come_back_whole(parts):
-    assert convert.parts_from(convert.parts_to(tuple(parts))) == tuple(parts)
-
-
-@given(weights)
-def test_an_embedding_comes_back_with_its_model_and_its_weight(weight):
-    (part,) = convert.parts_from(convert.parts_to((EmbeddingPart(UNIT, "model", weight),)))
-    assert isinstance(part, EmbeddingPart)
-    assert (part.vector.tolist(), part.model, part.weight) == (UNIT.tolist(), "model", weight)
-
-
-def test_a_part_without_a_weight_counts_as_1():
-    parts = [media_pb2.QueryPart(video_id="v"), media_pb2.QueryPart(embedding=EMBEDDING)]
-    assert [part.weight for part in convert.parts_from(parts)] == [1.0, 1.0]
-
-
-def test_the_query_of_one_embedding_is_one_part():
-    (part,) = convert.query_from(store_pb2.FindScenesRequest(query=EMBEDDING))
-    assert isinstance(part, EmbeddingPart)
-    assert (part.vector.tolist(), part.model, part.weight) == (UNIT.tolist(), "model", 1.0)
+def test_recommendations_are_scored_by_the_ten_best_scenes():
+    usual = VideoRanking(video_scoring=VideoScoring.TOP_MEAN, top_scene_count=10)
+    assert convert.recommendation_ranking_from(search_pb2.RecommendVideosRequest()) == usual
 
 
 @given(st.lists(st.builds(TimelinePoint, lengths, counts, float32), max_size=5))
 def test_a_timeline_comes_back_whole(points):
     assert convert.timeline_from(convert.timeline_to(points)) == tuple(points)
-
-
-def a_part(**fields):
-    return media_pb2.QueryPart(**fields)
-
-
-@pytest.mark.parametrize(
-    ("parts", "complaint"),
-    [
-        ([], "there is no query: give 1 to 100 parts"),
-        ([a_part(video_id="v")] * 101, "the number of parts is 101; it must be 1 to 100"),
-        ([a_part(video_id="v"), a_part()], r"parts\[1\] says nothing: set one of embedding, scene, video_id"),
-        ([a_part(video_id="v", weight=0)], r"parts\[0\].weight is 0.0; it must be finite and not 0"),
-        ([a_part(video_id="v", weight=math.nan)], r"parts\[0\].weight is nan"),
-        ([a_part(video_id="v", weight=-math.inf)], r"parts\[0\].weight is -inf"),
-        ([a_part(video_id="a b")], r"parts\[0\].video_id 'a b' must be 1 to 128 characters"),
-        ([a_part(scene=media_pb2.SceneReference())], r"parts\[0\].scene.video_id ''"),
-        ([a_part(embedding=media_pb2.Embedding(vector=EMBEDDING.vector))], r"parts\[0\].embedding.model is empty"),
-        ([a_part(embedding=media_pb2.Embedding(model="m", vector=b"123"))], r"parts\[0\].embedding: a vector is 4"),
-        (
-            [a_part(embedding=media_pb2.Embedding(model="m", vector=np.float32([2]).tobytes()))],
-            r"parts\[0\].embedding: .* this vector's is 2: normalize it",
-        ),
-    ],
-)
-def test_bad_parts_are_refused(parts, complaint):
-    with pytest.raises(InvalidInputError, match=complaint):
-        convert.parts_from(parts)
-
-
-@pytest.mark.parametrize("request_type", [store_pb2.FindScenesRequest, store_pb2.FindVideosRequest])
-def test_a_request_has_a_query_or_parts(request_type):
-    with pytest.raises(InvalidInputError, match="there is no query"):
-        convert.query_from(request_type())
-    with pytest.raises(InvalidInputError, match="both query and parts are set"):
-        convert.query_from(request_type(query=EMBEDDING, parts=[a_part(video_id="v")]))
 
 
 @pytest.mark.parametrize("top_k", [0, -1, 1001, 10**9])
@@ -208,3 +174,43 @@ def test_a_time_window_that_does_not_end_after_it_starts_is_refused():
     window = convert.segment_to(Segment(5, 5))
     with pytest.raises(InvalidInputError, match="time_window must end after it starts; got 5 to 5 ns"):
         convert.scene_ranking_from(store_pb2.FindScenesRequest(time_window=window))
+
+
+@pytest.mark.parametrize("field", ["relative_cutoff", "merge_ratio", "duplicate_similarity"])
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.001, math.nan, math.inf])
+def test_a_share_out_of_range_is_refused(field, share):
+    with pytest.raises(InvalidInputError, match=f"{field} is {share}; it must be greater than 0, and at most 1"):
+        convert.scene_ranking_from(search_pb2.SearchScenesRequest(**{field: share}))
+    with pytest.raises(InvalidInputError, match=f"{field} is {share}"):
+        convert.video_ranking_from(search_pb2.SearchVideosRequest(**{field: share}))
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_least_score_that_is_none_is_refused(score):
+    with pytest.raises(InvalidInputError, match=f"min_score is {score}; it must be finite"):
+        convert.scene_ranking_from(search_pb2.SearchScenesRequest(min_score=score))
+
+
+@pytest.mark.parametrize("diversity", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize(
+    ("read", "request_type"),
+    [
+        (convert.video_ranking_from, store_pb2.FindVideosRequest),
+        (convert.recommendation_ranking_from, search_pb2.RecommendVideosRequest),
+    ],
+)
+def test_a_diversity_out_of_range_is_refused(read, request_type, diversity):
+    with pytest.raises(InvalidInputError, match=f"diversity is {diversity}; it must be 0 to 1"):
+        read(request_type(diversity=diversity))
+
+
+@pytest.mark.parametrize("count", [0, 101])
+def test_a_number_of_best_scenes_out_of_range_is_refused(count):
+    asked = {"video_scoring": media_pb2.VIDEO_SCORING_TOP_MEAN, "top_scene_count": count}
+    with pytest.raises(InvalidInputError, match=f"top_scene_count is {count}; it must be 1 to 100"):
+        convert.video_ranking_from(search_pb2.SearchVideosRequest(**asked))
+
+
+def test_a_number_of_best_scenes_without_its_scoring_is_refused():
+    with pytest.raises(InvalidInputError, match="top_scene_count has no meaning without video_scoring"):
+        convert.video_ranking_from(search_pb2.SearchVideosRequest(top_scene_count=3))
