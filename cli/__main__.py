@@ -1,13 +1,15 @@
 """`videosearch`: find the moment in any video by describing it."""
 
+import io
 import logging
+import sys
 from typing import Any
 
 import grpc
 import typer
 from typer.core import TyperGroup
 
-from cli import exits, index, jobs, models, output, search, sources, status, store, videos
+from cli import exits, index, jobs, models, output, recommend, search, sources, status, store, timeline, videos
 from services.common import call
 from services.common.errors import InvalidInputError, VideosearchError
 
@@ -45,6 +47,8 @@ app = typer.Typer(
 )
 app.command()(index.index)
 app.command()(search.search)
+app.command()(recommend.recommend)
+app.command()(timeline.timeline)
 app.add_typer(videos.app, name="videos")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
@@ -64,6 +68,9 @@ def start() -> None:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a title must not stop a command where it cannot be shown
     app()
 
 

@@ -1,100 +1,168 @@
 """`videosearch search`."""
 
 import asyncio
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cli import output
-from cli.metadata import metadata_of
+from cli import hits, narrow, output
+from cli.pages import collect
 from cli.settings import Addresses
+from cli.wanted import Image, Like, Texts, wanted
 from services.common.clients.search import SearchClient
 from services.common.errors import InvalidInputError
-from services.common.media import SceneHit, SceneScoring, VideoFilter, VideoHit, VideoScoring
-from services.common.ranking import RankedScenes, RankedVideos, SceneRanking, VideoRanking
+from services.common.media import SceneScoring, VideoScoring
+from services.common.ranking import Description, RankedScenes, RankedVideos, SceneRanking, VideoRanking
 
-COLUMNS = ("rank", "score", "video", "scene", "best moment")
-NUMBERS = ("rank", "score")
+PANEL = "Ranking"
+
+Ranking = TypeVar("Ranking", SceneRanking, VideoRanking)
+Ranked = TypeVar("Ranked", RankedScenes, RankedVideos)
 
 
 def search(  # noqa: PLR0913 - a parameter is an option of the command
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to find, in words.")],
+    texts: Texts = None,
     *,
-    top_k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
+    images: Image = None,
+    likes: Like = None,
+    top_k: Annotated[int, typer.Option("-k", min=1, help="How many results.")] = 10,
+    skip: Annotated[int, typer.Option(min=0, metavar="COUNT", help="Leave out the first results.")] = 0,
     scenes: Annotated[bool, typer.Option("--scenes", help="Rank scenes instead of videos.")] = False,
     scenes_per_video: Annotated[
-        int | None,
-        typer.Option(min=0, max=1000, help="Most scenes of one video.", show_default="3; with --scenes no limit"),
+        int | None, typer.Option(min=0, help="Most scenes of one video.", show_default="3; with --scenes no limit")
     ] = None,
-    video: Annotated[list[str] | None, typer.Option(metavar="ID", help="Only this video. May be repeated.")] = None,
-    meta: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only videos that have this. May be repeated.")
-    ] = None,
+    video: narrow.Video = None,
+    meta: narrow.Meta = None,
+    min_length: narrow.MinLength = None,
+    max_length: narrow.MaxLength = None,
+    indexed_since: narrow.IndexedSince = None,
+    indexed_before: narrow.IndexedBefore = None,
+    where: narrow.Where = None,
+    window: narrow.Window = None,
+    min_score: narrow.MinScore = None,
+    cutoff: narrow.Cutoff = None,
+    distinct: narrow.Distinct = None,
     scene_scoring: Annotated[
-        SceneScoring, typer.Option(help="A scene's score: of its best sampled frame, their mean, or one between.")
+        SceneScoring,
+        typer.Option(help="A scene's score: of its best sampled frame, their mean, or between.", rich_help_panel=PANEL),
     ] = SceneScoring.BEST,
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="For softmax: low is near best, high near mean.", show_default="0.01", rich_help_panel=PANEL),
+    ] = None,
     video_scoring: Annotated[
         VideoScoring | None,
-        typer.Option(help="A video's score: of its best scene, or the mean over all.", show_default="best"),
+        typer.Option(
+            help="A video's score: of its best scene, or the mean over its best or over all.",
+            show_default="best",
+            rich_help_panel=PANEL,
+        ),
     ] = None,
+    top_scenes: Annotated[
+        int | None,
+        typer.Option(metavar="COUNT", help="For top-mean: how many.", show_default="3", rich_help_panel=PANEL),
+    ] = None,
+    merge: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0,
+            max=1,
+            help="Make one hit of scenes that touch and score this share of the best of them.",
+            rich_help_panel=PANEL,
+        ),
+    ] = None,
+    include_named: Annotated[
+        bool, typer.Option("--include-named", help="Find what --like names, too.", rich_help_panel=PANEL)
+    ] = False,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report with pictures, too.")] = None,
     as_json: output.AsJson = False,
 ) -> None:
-    """Find videos, or scenes, by describing them."""
-    video_filter = VideoFilter(frozenset(video or ()), metadata_of(meta))
-    results: RankedVideos | RankedScenes
-    if scenes:
-        if video_scoring:
-            raise InvalidInputError("--video-scoring ranks videos: leave it out with --scenes")
-        results = asyncio.run(_search_scenes(text, SceneRanking(top_k, scenes_per_video, video_filter, scene_scoring)))
-    else:
-        per_video = VideoRanking().scenes_per_video if scenes_per_video is None else scenes_per_video
-        scoring = video_scoring or VideoScoring.BEST
-        ranking = VideoRanking(top_k, per_video, video_filter, scene_scoring, video_scoring=scoring)
-        results = asyncio.run(_search_videos(text, ranking))
-    _print(results, as_json=as_json)
+    """Find videos, or scenes, by describing them: in words, by pictures, or by what is indexed already."""
+    _check_scoring(scene_scoring, temperature, video_scoring, top_scenes, scenes=scenes)
+    conditions = (narrow.length(min_length, max_length), narrow.index_time(indexed_since, indexed_before))
+    asked: dict[str, Any] = {
+        "top_k": top_k,
+        "scenes_per_video": scenes_per_video,
+        "video_filter": narrow.filter_of(video, meta, *conditions, narrow.condition(where)),
+        "scene_scoring": scene_scoring,
+        "softmax_temperature": temperature,
+        "video_scoring": video_scoring,
+        "top_scene_count": top_scenes,
+        "time_window": narrow.window(window),
+        "min_score": min_score,
+        "relative_cutoff": cutoff,
+        "merge_ratio": merge,
+        "duplicate_similarity": distinct,
+        "include_named": include_named,
+        "include_thumbnails": html is not None,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    ranking = SceneRanking(**given) if scenes else VideoRanking(**given)
+    results = asyncio.run(_search(wanted(texts, images, likes), ranking, skip, html))
+    hits.show(results, skipped=skip, as_json=as_json)
 
 
-async def _search_videos(text: str, ranking: VideoRanking) -> RankedVideos:
+def _check_scoring(
+    scene_scoring: SceneScoring,
+    temperature: float | None,
+    video_scoring: VideoScoring | None,
+    top_scenes: int | None,
+    *,
+    scenes: bool,
+) -> None:
+    """What would not count is refused."""
+    if scenes and video_scoring:
+        raise InvalidInputError("--video-scoring ranks videos: leave it out with --scenes")
+    if temperature is not None and scene_scoring is not SceneScoring.SOFTMAX:
+        raise InvalidInputError("--temperature is for --scene-scoring softmax")
+    if top_scenes is not None and video_scoring is not VideoScoring.TOP_MEAN:
+        raise InvalidInputError("--top-scenes is for --video-scoring top-mean")
+
+
+async def _search(
+    description: Description, ranking: SceneRanking | VideoRanking, skip: int, html: Path | None
+) -> RankedVideos | RankedScenes:
     async with SearchClient(Addresses().search_address) as client:
-        return await client.search_videos(text, ranking)
+        results: RankedVideos | RankedScenes
+        if isinstance(ranking, VideoRanking):
+            results = await _ranked(partial(client.search_videos, description), ranking, skip)
+        else:
+            results = await _ranked(partial(client.search_scenes, description), ranking, skip)
+        if html:
+            from cli import report
+
+            await report.write(html, client, description, results, skip)
+        return results
 
 
-async def _search_scenes(text: str, ranking: SceneRanking) -> RankedScenes:
-    async with SearchClient(Addresses().search_address) as client:
-        return await client.search_scenes(text, ranking)
+async def _ranked(ask: Callable[[Ranking], Awaitable[Ranked]], ranking: Ranking, skip: int) -> Ranked:
+    """The hits after the first `skip`, from as many answers as that takes; they are of one ranking."""
+    answers: list[Ranked] = []
+
+    async def page(size: int, cursor: str) -> tuple[Sequence[Any], str]:
+        answer = await ask(replace(ranking, top_k=size, cursor=cursor))
+        answers.append(answer)
+        return answer.hits, answer.next_cursor
+
+    found = await collect(page, skip + ranking.top_k)
+    return _joined(answers, found[skip:])
 
 
-def _print(results: RankedVideos | RankedScenes, *, as_json: bool) -> None:
-    if results.query_truncated:
-        output.tell("The text is longer than the model reads: its end did not count.")
-    if as_json:
-        output.print_json(results)
-    elif not results.hits:
-        output.tell("Nothing found.")
-    elif isinstance(results, RankedVideos):
-        rows = [row for rank, hit in enumerate(results.hits, 1) for row in _video_rows(rank, hit)]
-        output.print_table(COLUMNS, rows, right=NUMBERS)
-    else:
-        labels = {video.video_id: output.label(video) for video in results.videos}
-        rows = [_row(str(rank), hit, labels[hit.video_id]) for rank, hit in enumerate(results.hits, 1)]
-        output.print_table(COLUMNS, rows, right=NUMBERS)
-
-
-def _video_rows(rank: int, hit: VideoHit) -> Iterator[list[str]]:
-    """A row for each scene. The first is the video's too, unless the video's score is not that scene's."""
-    scenes = list(hit.scenes)
-    if scenes and scenes[0].score == hit.score:
-        yield _row(str(rank), scenes.pop(0), output.label(hit.video))
-    else:
-        yield [str(rank), _score(hit.score), output.label(hit.video), "", ""]
-    for scene in scenes:
-        yield _row("", scene, "")
-
-
-def _row(rank: str, hit: SceneHit, label: str) -> list[str]:
-    return [rank, _score(hit.score), label, output.span(hit.segment), output.timecode(hit.best_offset_ns)]
-
-
-def _score(score: float) -> str:
-    return f"{score:.3f}"
+def _joined(answers: Sequence[Ranked], found: Sequence[Any]) -> Ranked:
+    """One answer that has these hits of some that went on from each other."""
+    last = answers[-1]
+    filtered = replace(
+        last.filtered,
+        low_score_count=sum(answer.filtered.low_score_count for answer in answers),
+        duplicate_count=sum(answer.filtered.duplicate_count for answer in answers),
+    )
+    if isinstance(last, RankedVideos):
+        return replace(last, hits=tuple(found), filtered=filtered)
+    videos = {video.video_id: video for answer in answers for video in answer.videos}
+    its_videos = tuple(videos[video_id] for video_id in dict.fromkeys(hit.video_id for hit in found))
+    return replace(last, hits=tuple(found), videos=its_videos, filtered=filtered)

@@ -6,9 +6,8 @@ import re
 
 import pytest
 
-from tests.commands import data, rows, run, seconds
-from tests.standins import MODEL, WordEmbedder, embedder_at, fill, search_at
-from tests.stores import store
+from tests.commands import data, rows, run, seconds, services
+from tests.standins import MODEL, WordEmbedder, fill
 
 NOBODY = "127.0.0.1:1"
 
@@ -19,82 +18,14 @@ def embedder():
 
 
 @pytest.fixture(autouse=True)
-async def services(embedder, indexer, tmp_path, monkeypatch):
+async def videos(embedder, indexer, tmp_path, monkeypatch):
     """All four services, two videos in the store."""
-    async with (
-        embedder_at(embedder) as embedder_address,
-        store(tmp_path / "data") as videos,
-        search_at(embedder_address, videos.address) as search_address,
-    ):
-        monkeypatch.setenv("VIDEOSEARCH_EMBEDDER_ADDRESS", embedder_address)
-        monkeypatch.setenv("VIDEOSEARCH_STORE_ADDRESS", videos.address)
-        monkeypatch.setenv("VIDEOSEARCH_SEARCH_ADDRESS", search_address)
-        await fill(videos)
+    async with services(embedder, tmp_path / "data", monkeypatch) as client:
+        await fill(client)
         yield
 
 
-# search
-
-
-async def test_search_prints_a_table_with_a_row_for_each_scene():
-    result = await run("search", "a butterfly", "-k", "1", "--scenes-per-video", "2")
-    assert rows(result) == [
-        ["rank", "score", "video", "scene", "best", "moment"],
-        ["1", "1.000", "Rabbit", seconds(2, 4), "00:00:03.000"],
-        ["0.408", seconds(0, 2), "00:00:01.000"],
-    ]
-
-
-async def test_search_gives_a_row_of_its_own_to_a_score_that_is_no_scenes():
-    result = await run("search", "rain", "-k", "1", "--video-scoring", "mean")
-    assert ["1", "0.500", "Street"] in rows(result)
-
-
-async def test_search_for_scenes_ranks_scenes():
-    found = await data("search", "rain", "--scenes", "-k", "1")
-    (hit,) = found["hits"]
-    assert (hit["video_id"], hit["segment"], hit["best_offset_s"]) == ("street", {"start_s": 2.0, "end_s": 4.0}, 3.0)
-    assert [video["title"] for video in found["videos"]] == ["Street"]
-
-
-async def test_search_json_has_videos_with_their_scenes():
-    found = await data("search", "a butterfly")
-    assert [hit["video"]["video_id"] for hit in found["hits"]] == ["rabbit", "street"]
-    assert found["hits"][0]["scenes"][0]["ordinal"] == 1
-    assert found["query_truncated"] is False
-
-
-@pytest.mark.parametrize("condition", [("--meta", "kind=real"), ("--video", "street")])
-async def test_search_takes_conditions(condition):
-    found = await data("search", "a butterfly", *condition)
-    assert [hit["video"]["video_id"] for hit in found["hits"]] == ["street"]
-
-
-async def test_search_tells_when_nothing_was_found():
-    result = await run("search", "rain", "--video", "unknown")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "Nothing found.\n")
-
-
-async def test_search_tells_when_the_query_was_truncated():
-    assert "its end did not count" in (await run("search", "rain " * 30)).stderr
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (" ",),
-        ("x" * 10_001,),
-        ("rain", "-k", "0"),
-        ("rain", "-k", "-1"),
-        ("rain", "-k", "1000000000"),
-        ("rain", "--scenes", "--scenes-per-video", "0"),
-        ("rain", "--scenes", "--video-scoring", "mean"),
-        ("rain", "--meta", "kind"),
-        ("rain", "--video", "a/b"),
-    ],
-)
-async def test_search_with_wrong_input_exits_2(arguments):
-    assert (await run("search", *arguments)).exit_code == 2
+# failures
 
 
 @pytest.mark.parametrize("command", [("search",), ("videos", "show"), ("jobs", "cancel"), ("index", "--title")])
@@ -103,11 +34,6 @@ async def test_an_argument_that_is_not_utf8_is_refused_in_one_line_and_exits_2(c
     assert (result.exit_code, result.stdout) == (2, "")
     refused = "bad\N{REPLACEMENT CHARACTER} is not UTF-8: give it as UTF-8, or rename the file"
     assert result.stderr == f"videosearch: {refused}\n"
-
-
-async def test_search_with_another_model_than_the_stores_exits_4(embedder):
-    embedder.model = "words-2"
-    assert (await run("search", "rain")).exit_code == 4
 
 
 async def test_an_unreachable_service_is_named_in_one_line_and_exits_5(monkeypatch):

@@ -54,3 +54,8 @@ def test_metadata_is_split_at_the_first_equals_sign():
 def test_metadata_that_is_no_pair_is_refused(pair):
     with pytest.raises(InvalidInputError, match="KEY=VALUE"):
         metadata_of([pair])
+
+
+def test_a_key_of_metadata_has_one_value():
+    with pytest.raises(InvalidInputError, match="--meta a=2: a has a value already, 1"):
+        metadata_of(["a=1", "b=1", "a=2"])
