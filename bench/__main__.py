@@ -9,9 +9,11 @@ from typing import Any, get_args
 from transformers.utils import logging as transformers_logging
 
 from bench.baseline import baseline
+from bench.e2e import e2e
 from bench.embed import embed
 from bench.index import index
 from bench.memory import memory
+from bench.recommend import recommend
 from bench.retrieval import retrieval
 from bench.scenes import scenes
 from bench.search import search
@@ -23,6 +25,10 @@ BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], str]
     "baseline": (
         lambda given: baseline(given.model, bench_video()),
         "the method that we grew from, and ours, on the same video",
+    ),
+    "e2e": (
+        lambda given: e2e(given.model, given.scenes),
+        "a query from its text to its hits, through all services",
     ),
     "embed": (
         lambda given: embed(given.model, given.back_end, given.precision, given.photographs),
@@ -36,6 +42,7 @@ BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], str]
         lambda given: memory(given.model, bench_video()),
         "the indexer's memory for a video, and for one twice as long",
     ),
+    "recommend": (lambda _given: recommend(), "recommendations among made-up genres, for tastes that are known"),
     "retrieval": (
         lambda given: retrieval(given.model, given.photographs, given.videos),
         "how often a caption finds its photograph or video",
@@ -61,6 +68,7 @@ def main() -> None:
     for name in ("embed", "retrieval"):
         commands[name].add_argument("--photographs", type=Path, help="a folder laid out as Flickr8k")
     commands["search"].add_argument("--sizes", type=_numbers, default="10000,100000", help="of scenes, with commas")
+    commands["e2e"].add_argument("--scenes", type=int, default=100_000, help="in the store")
     commands["retrieval"].add_argument("--videos", type=Path, help="a folder of videos with a captions.json")
     arguments = parser.parse_args()
     transformers_logging.disable_progress_bar()

@@ -1,12 +1,15 @@
 """Made-up embeddings that lie as real ones do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 
 from services.common import vectors
 from services.common.media import Matrix, Video
+from services.store.database import Database
+from services.store.records import Contents
 from services.store.scenes import Halves, IndexedVideo, SceneTable
 
 DIMENSION = 512
@@ -25,23 +28,24 @@ MEAN, CENTER, SCENE, SAMPLE = 0.65, 0.6, 0.35, 0.15
 class Clusters:
     """Scenes around centers, about a hundred of them a center, in any order; three samples around each scene."""
 
-    def __init__(self, scene_count: int) -> None:
+    def __init__(self, scene_count: int, dimension: int = DIMENSION, model: str = MODEL) -> None:
+        self._dimension, self._model = dimension, model
         self._random = np.random.default_rng(scene_count)
-        spread = np.arange(1, DIMENSION + 1) ** (-FALL / 2)
+        spread = np.arange(1, dimension + 1) ** (-FALL / 2)
         self._spread = (spread / np.linalg.norm(spread)).astype(np.float32)
-        self._turn = np.linalg.qr(self._random.standard_normal((DIMENSION, DIMENSION)))[0].astype(np.float32)
-        mean = vectors.normalize(self._random.standard_normal(DIMENSION))
-        self._centers = MEAN * mean + self._noise(max(scene_count // 100, 50), CENTER)  # (C, D)
+        self._turn = np.linalg.qr(self._random.standard_normal((dimension, dimension)))[0].astype(np.float32)
+        mean = vectors.normalize(self._random.standard_normal(dimension))
+        self._centers = MEAN * mean + self.noise(max(scene_count // 100, 50), CENTER)  # (C, D)
 
     def scenes(self, count: int) -> Matrix:
         """(count, D): the middles of new scenes."""
         centers = self._centers[self._random.integers(0, len(self._centers), count)]
-        return vectors.normalize(centers + self._noise(count, SCENE))
+        return vectors.normalize(centers + self.noise(count, SCENE))
 
     def samples(self, scenes: Matrix) -> Halves:
         """(3 * len(scenes), D)."""
         middles = np.repeat(scenes, SAMPLES_PER_SCENE, axis=0)
-        return vectors.normalize(middles + self._noise(len(middles), SAMPLE)).astype(np.float16)
+        return vectors.normalize(middles + self.noise(len(middles), SAMPLE)).astype(np.float16)
 
     def near(self, count: int) -> Matrix:
         """Queries such as other scenes would be."""
@@ -60,7 +64,7 @@ class Clusters:
         offsets_ns = np.repeat(starts_ns, SAMPLES_PER_SCENE) + np.tile([1, 2, 3], SCENES_PER_VIDEO) * (SCENE_NS // 4)
         metadata = {name: "yes" for name, every in (("tenth", 10), ("hundredth", 100)) if number % every == 0}
         video = Video(
-            *(video_id, f"/videos/{video_id}.mp4", f"Film {number}", "", MODEL),
+            *(video_id, f"/videos/{video_id}.mp4", f"Film {number}", "", self._model),
             decoded_ns=SCENES_PER_VIDEO * SCENE_NS,
             metadata=metadata,
             scene_count=SCENES_PER_VIDEO,
@@ -72,7 +76,22 @@ class Clusters:
         for number in range(scene_count // SCENES_PER_VIDEO):
             yield self.video(number, f"v{number:08}")
 
-    def _noise(self, count: int, length: float) -> Matrix:
+    def noise(self, count: int, length: float) -> Matrix:
         """(count, D), of about that length."""
-        noise = self._random.standard_normal((count, DIMENSION), dtype=np.float32) * self._spread
+        noise = self._random.standard_normal((count, self._dimension), dtype=np.float32) * self._spread
         return (length * noise @ self._turn).astype(np.float32, copy=False)
+
+
+def fill(folder: Path, videos: Iterable[IndexedVideo]) -> None:
+    """Write a database as so many puts would, without a picture of it in memory."""
+    database, contents = Database(folder), Contents()
+    for indexed in videos:
+        contents = Contents(
+            indexed.video.model,
+            indexed.embeddings.shape[1],
+            contents.video_count + 1,
+            contents.scene_count + len(indexed.scenes),
+            contents.sample_count + len(indexed.embeddings),
+        )
+        database.put(indexed, contents)
+    database.close()

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 import psutil
 
-from bench.clusters import MODEL, SCENES_PER_VIDEO, Clusters
+from bench.clusters import MODEL, SCENES_PER_VIDEO, Clusters, fill
 from bench.measure import machine, resident_bytes
 from services.common import vectors
 from services.common.clients.store import StoreClient
 from services.common.media import Matrix, SceneHit, Vector, VideoFilter
 from services.common.ranking import EmbeddingPart, Query, SceneRanking, VideoRanking
 from services.store.catalog import Catalog
-from services.store.database import Database
 from services.store.index import Index
 from services.store.queries import find_scenes
-from services.store.records import Contents
 from tools.stack import Service, free_addresses
 
 QUERIES = 100
@@ -45,26 +43,11 @@ def search(sizes: Sequence[int]) -> dict[str, Any]:
 def _figures(scene_count: int) -> dict[str, Any]:
     clusters = Clusters(scene_count)
     with tempfile.TemporaryDirectory() as folder:
-        _fill(Path(folder), clusters.videos(scene_count))
+        fill(Path(folder), clusters.videos(scene_count))
         near = clusters.near(QUERIES)
         queries = {"near": near, "far": clusters.far(near)}
         inside = _in_process(Path(folder), clusters, queries)
         return inside | asyncio.run(_as_a_service(Path(folder), queries, 3 * scene_count))
-
-
-def _fill(folder: Path, videos: Any) -> None:
-    """Write a database as so many puts would, without a picture of it in memory."""
-    database, contents = Database(folder), Contents()
-    for indexed in videos:
-        contents = Contents(
-            MODEL,
-            indexed.embeddings.shape[1],
-            contents.video_count + 1,
-            contents.scene_count + len(indexed.scenes),
-            contents.sample_count + len(indexed.embeddings),
-        )
-        database.put(indexed, contents)
-    database.close()
 
 
 def _in_process(folder: Path, clusters: Clusters, queries: Mapping[str, Matrix]) -> dict[str, Any]:
