@@ -8,10 +8,13 @@ from contextvars import copy_context
 from dataclasses import asdict
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from services.common import convert as common
 from services.common.errors import UnavailableError
 from services.common.interceptors import Context
 from services.store import convert
+from services.store.answers import A, Answers
 from services.store.catalog import Catalog
 from videosearch.v1 import store_pb2, store_pb2_grpc
 
@@ -26,6 +29,8 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
         # Of their own, so that those that wait, or go on though their caller has gone, take no thread from other calls.
         self._writer = ThreadPoolExecutor(1, "writer")
         self._searchers = ThreadPoolExecutor(os.cpu_count(), "searcher")
+        self._scenes_answers: Answers[store_pb2.FindScenesResponse] = Answers()
+        self._videos_answers: Answers[store_pb2.FindVideosResponse] = Answers()
 
     def use(self, catalog: Catalog) -> None:
         self._opened = catalog
@@ -83,14 +88,14 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
             found = self._catalog.find_scenes(common.query_from(request), common.scene_ranking_from(request))
             return common.ranked_scenes_to(found)
 
-        return await self._search(answer)
+        return await self._once(request, answer, self._scenes_answers)
 
     async def FindVideos(self, request: store_pb2.FindVideosRequest, context: Context) -> store_pb2.FindVideosResponse:
         def answer() -> store_pb2.FindVideosResponse:
             found = self._catalog.find_videos(common.query_from(request), common.video_ranking_from(request))
             return common.ranked_videos_to(found)
 
-        return await self._search(answer)
+        return await self._once(request, answer, self._videos_answers)
 
     async def ScoreTimeline(
         self, request: store_pb2.ScoreTimelineRequest, context: Context
@@ -155,6 +160,17 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     async def _write(self, change: Callable[[], T]) -> T:
         return await _in_thread(self._writer, change)
+
+    async def _once(self, request: Message, answer: Callable[[], A], answers: Answers[A]) -> A:
+        """The answer, or the same as before if nothing has changed since."""
+        picture, key = self._catalog.index, request.SerializeToString(deterministic=True)
+        known = answers.get(picture, key)
+        if known is not None:
+            return known
+        response = await self._search(answer)
+        if self._catalog.index is picture:  # else it may be of either
+            answers.keep(picture, key, response)
+        return response
 
     async def _search(self, answer: Callable[[], T]) -> T:
         """The messages are read and made in the thread too: a thousand hits take a while."""
