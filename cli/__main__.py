@@ -1,5 +1,6 @@
 """`videosearch`: find the moment in any video by describing it."""
 
+import errno
 import io
 import logging
 import sys
@@ -11,7 +12,7 @@ from typer.core import TyperGroup
 
 from cli import exits, index, jobs, models, output, recommend, search, sources, status, store, timeline, videos
 from services.common import call
-from services.common.errors import InvalidInputError, VideosearchError
+from services.common.errors import InvalidInputError, PreconditionError, VideosearchError
 
 
 class Commands(TyperGroup):
@@ -31,10 +32,14 @@ class Commands(TyperGroup):
         except grpc.aio.AioRpcError as error:  # a status that no service sends on purpose
             output.tell(f"videosearch: {error.details()} (request id {call.request_id()})")
             raise typer.Exit(exits.FAILED) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:  # typer ends a command whose reader has gone
+                raise
+            raise _exit(PreconditionError(f"the output cannot be written: {error.strerror}")) from None
 
 
 def _exit(error: VideosearchError) -> typer.Exit:
-    output.tell(f"videosearch: {error}")
+    output.tell(f"videosearch: {exits.message_of(error)}")
     return typer.Exit(exits.code_of(error))
 
 

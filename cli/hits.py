@@ -3,24 +3,26 @@
 from collections.abc import Iterator
 
 from cli import output
+from cli.wanted import TRUNCATED
 from services.common.media import SceneHit, VideoHit
 from services.common.ranking import FilteredCounts, RankedScenes, RankedVideos
 
 COLUMNS = ("rank", "score", "video", "scene", "best moment")
 NUMBERS = ("rank", "score")
+TIMES = ("scene", "best moment")
 
 
 def show(results: RankedVideos | RankedScenes, *, skipped: int = 0, as_json: bool) -> None:
     """Print hits, whose ranks begin after the `skipped`; to stderr, what else is to be known of them."""
     if results.query_truncated:
-        output.tell("A text is longer than the model reads: its end did not count.")
+        output.tell(TRUNCATED)
     if as_json:
         plain = output.plain(results)
         del plain["next_cursor"]  # kilobytes that no option takes
         output.print_json(plain)
         return
     if results.hits:
-        output.print_table(COLUMNS, _rows(results, skipped + 1), right=NUMBERS)
+        output.print_table(COLUMNS, _rows(results, skipped + 1), right=NUMBERS, whole=TIMES)
     else:
         output.tell("Nothing more found." if skipped else "Nothing found.")
     if left_out := _left_out(results.filtered):

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
@@ -20,6 +20,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 
 FILE_WIDTH = 1000
 """Columns when the output is no terminal: nothing is cut or wrapped for the program that reads it."""
+
+HARMLESS = "\n\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Not printable by themselves; many scripts and emoji are written with the last two."""
+
+WIDE = 72
+"""Columns of a terminal that has room for times beside a title."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -39,14 +45,19 @@ def print_line(line: str) -> None:
     console().print(visible(line), soft_wrap=True)
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """Print rows under their columns; those named in `right` are numbers."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = (), whole: Sequence[str] = ()
+) -> None:
+    """Print rows under their columns; those named in `right` are numbers, those in `whole` break for no other one."""
+    made = console()
+    has_room = made.width >= WIDE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=any(columns))
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=has_room and column in whole)
     for row in rows:
         table.add_row(*map(visible, row))
-    console().print(table)
+    made.print(table)
 
 
 def print_json(value: Any) -> None:
@@ -80,7 +91,8 @@ def _plain_fields(values: Mapping[str, Any]) -> dict[str, Any]:
 def visible(text: str) -> str:
     """The text without what a terminal would obey: escape sequences in a title must not reach it."""
     return "".join(
-        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}" for character in text
+        character if character.isprintable() or character in HARMLESS else "\N{REPLACEMENT CHARACTER}"
+        for character in text
     )
 
 

@@ -10,6 +10,7 @@ from cli import hits, narrow, output
 from cli.settings import Addresses
 from cli.wanted import stored
 from services.common.clients.search import SearchClient
+from services.common.convert.ranking import MAX_SCENES_PER_VIDEO
 from services.common.ranking import RankedVideos, StoredPart, VideoRanking
 
 
@@ -27,7 +28,9 @@ def recommend(  # noqa: PLR0913 - a parameter is an option of the command
         list[str] | None, typer.Option("--unlike", metavar="VIDEO", help="One that is not. May be repeated.")
     ] = None,
     top_k: Annotated[int, typer.Option("-k", min=1, max=1000, help="How many results.")] = 10,
-    scenes_per_video: Annotated[int, typer.Option(min=0, help="Most scenes of one video.")] = 3,
+    scenes_per_video: Annotated[
+        int, typer.Option(min=0, max=MAX_SCENES_PER_VIDEO, help="Most scenes of one video.")
+    ] = 3,
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="How much a video counts for being unlike those before it.")
     ] = 0.0,

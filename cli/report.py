@@ -10,9 +10,11 @@ from typing import Any
 
 from cli import output
 from cli.curves import Curve
+from cli.files import written_whole
 from cli.peaks import Peak, peaks
+from cli.wanted import TRUNCATED
 from services.common.clients.search import SearchClient
-from services.common.errors import NotFoundError, PreconditionError
+from services.common.errors import NotFoundError
 from services.common.media import SceneHit, Video
 from services.common.ranking import (
     Description,
@@ -122,6 +124,7 @@ def render(wanted: Description, results: RankedVideos | RankedScenes, cards: Seq
         results=results,
         ranks_videos=isinstance(results, RankedVideos),
         counted=output.counted,
+        truncated=TRUNCATED,
         now=datetime.now(UTC).astimezone(),
     )
 
@@ -156,15 +159,5 @@ def _data_uri(image: bytes) -> str:
 
 
 def _replace(file: Path, page: str) -> None:
-    """Write the file as a whole or not at all."""
-    if file.is_dir():
-        raise PreconditionError(f"{file} is a folder: name a file")
-    part = file.with_name(file.name + ".part")
-    try:
-        try:
-            part.write_text(page, encoding="utf-8")
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise PreconditionError(f"{file} cannot be written: {error.strerror}") from None
+    with written_whole(file) as part:
+        part.write_text(page, encoding="utf-8")

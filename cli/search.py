@@ -12,8 +12,9 @@ import typer
 from cli import hits, narrow, output
 from cli.pages import collect
 from cli.settings import Addresses
-from cli.wanted import Image, Like, Texts, wanted
+from cli.wanted import Image, Like, Texts, refusals_named, wanted
 from services.common.clients.search import SearchClient
+from services.common.convert.ranking import MAX_SCENES_PER_VIDEO
 from services.common.errors import InvalidInputError
 from services.common.media import SceneScoring, VideoScoring
 from services.common.ranking import Description, RankedScenes, RankedVideos, SceneRanking, VideoRanking
@@ -33,7 +34,10 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
     skip: Annotated[int, typer.Option(min=0, metavar="COUNT", help="Leave out the first results.")] = 0,
     scenes: Annotated[bool, typer.Option("--scenes", help="Rank scenes instead of videos.")] = False,
     scenes_per_video: Annotated[
-        int | None, typer.Option(min=0, help="Most scenes of one video.", show_default="3; with --scenes no limit")
+        int | None,
+        typer.Option(
+            min=0, max=MAX_SCENES_PER_VIDEO, help="Most scenes of one video.", show_default="3; with --scenes no limit"
+        ),
     ] = None,
     video: narrow.Video = None,
     meta: narrow.Meta = None,
@@ -64,7 +68,14 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
     ] = None,
     top_scenes: Annotated[
         int | None,
-        typer.Option(metavar="COUNT", help="For top-mean: how many.", show_default="3", rich_help_panel=PANEL),
+        typer.Option(
+            metavar="COUNT",
+            min=1,
+            max=MAX_SCENES_PER_VIDEO,
+            help="For top-mean: how many.",
+            show_default="3",
+            rich_help_panel=PANEL,
+        ),
     ] = None,
     merge: Annotated[
         float | None,
@@ -103,7 +114,8 @@ def search(  # noqa: PLR0913 - a parameter is an option of the command
     }
     given = {name: value for name, value in asked.items() if value is not None}
     ranking = SceneRanking(**given) if scenes else VideoRanking(**given)
-    results = asyncio.run(_search(wanted(texts, images, likes), ranking, skip, html))
+    with refusals_named(texts, images, likes):
+        results = asyncio.run(_search(wanted(texts, images, likes), ranking, skip, html))
     hits.show(results, skipped=skip, as_json=as_json)
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
 
 from cli import exits, output, reembed
+from cli.files import written_whole
 from cli.settings import Addresses
 from services.common.clients.store import StoreClient
 from services.common.errors import DataLossError, InvalidInputError, PreconditionError
@@ -30,17 +31,8 @@ def backup(
     file: File, force: Annotated[bool, typer.Option("--force", help="Replace a file of that name.")] = False
 ) -> None:
     """Copy all that a store holds into a file, while it serves."""
-    if file.exists() and not force:
-        raise PreconditionError(f"{file} exists: name another file, or add --force")
-    part = file.with_name(file.name + ".part")
-    try:
-        with _shown() as show:
-            asyncio.run(_backup(part, show))
-        part.replace(file)
-    except OSError as error:
-        raise PreconditionError(f"{file} cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(file, replace=force) as part, _shown() as show:
+        asyncio.run(_backup(part, show))
     output.print_line(f"{file}: {file.stat().st_size} bytes")
 
 

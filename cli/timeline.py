@@ -11,7 +11,7 @@ from cli import output
 from cli.curves import Curve
 from cli.peaks import Peak, peaks
 from cli.settings import Addresses
-from cli.wanted import Image, Like, Texts, wanted
+from cli.wanted import TRUNCATED, Image, Like, Texts, refusals_named, wanted
 from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
 from services.common.media import Video
@@ -42,9 +42,10 @@ def timeline(
     as_json: output.AsJson = False,
 ) -> None:
     """Draw when in a video something can be seen: its relevance curve."""
-    video, found = asyncio.run(_timeline(video_id, wanted(texts, image, like)))
+    with refusals_named(texts, image, like):
+        video, found = asyncio.run(_timeline(video_id, wanted(texts, image, like)))
     if found.query_truncated:
-        output.tell("A text is longer than the model reads: its end did not count.")
+        output.tell(TRUNCATED)
     best = peaks(found.points, count)
     if as_json:
         output.print_json({"video_id": video_id, **output.plain(found), "peaks": best})

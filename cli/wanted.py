@@ -2,22 +2,29 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.times import nanoseconds_of
-from services.common.errors import InvalidInputError
+from services.common.errors import InvalidInputError, NotFoundError
 from services.common.ranking import Description, ImagePart, MomentPart, ScenePart, StoredPart, TextPart, VideoPart
 
 MAX_IMAGE_BYTES = 15 << 20
 """Of all images together: they are sent in one message."""
 
+TRUNCATED = "A text is longer than the model reads: its end did not count."
+"""What is told where an answer's `query_truncated` is set."""
+
 WEIGHED = re.compile(
     r"(?P<named>.+)\^(?P<weight>[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?)", re.ASCII | re.DOTALL | re.IGNORECASE
 )
+
+PART = re.compile(r"parts\[(\d+)\](\.(text|image|video_id))?")
+"""What the services call an argument."""
 
 Texts = Annotated[
     list[str] | None,
@@ -48,6 +55,20 @@ def wanted(texts: Sequence[str] | None, images: Sequence[str] | None, likes: Seq
     if not description:
         raise InvalidInputError("nothing to find: give a TEXT, or --image FILE, or --like VIDEO")
     return description
+
+
+@contextmanager
+def refusals_named(
+    texts: Sequence[str] | None, images: Sequence[str] | None, likes: Sequence[str] | None
+) -> Iterator[None]:
+    """Around what asks for the description that `wanted` makes of these: a refusal names the argument it is of."""
+    names = [f"TEXT {number}" for number, _ in enumerate(texts or (), 1)]
+    names += [f"--image {_weighed(image)[0]}" for image in images or ()]
+    names += ["--like" for _ in likes or ()]
+    try:
+        yield
+    except (InvalidInputError, NotFoundError) as error:
+        raise type(error)(PART.sub(lambda part: names[int(part[1])], str(error))) from None
 
 
 def stored(named: str, weight: float, option: str) -> StoredPart:

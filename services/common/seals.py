@@ -1,6 +1,7 @@
 """Texts that a caller keeps for us and brings back: cursors.
 
 They are not secret, nor proof against malice: what is in one is only what its caller could have asked for anyway.
+So whoever opens one checks what it says, as of any input.
 """
 
 import base64

@@ -7,10 +7,15 @@ in another batch or from another replica. So they travel with the cursor, and an
 import json
 from dataclasses import dataclass, replace
 
+from pydantic import TypeAdapter, ValidationError
+
 from services.common import seals, vectors
 from services.common.errors import InvalidInputError
 from services.common.media import Vector
 from services.common.ranking import Description, EmbeddingPart, ImagePart, Query, TextPart
+
+HEAD = TypeAdapter(tuple[str, tuple[str, ...], bool])
+"""The store's cursor, the models and whether a text was too long, as they are sealed in JSON, before the vectors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,17 +46,23 @@ def encode(of_store: str, embedded: Embedded, description: Description) -> str:
 
 def decode(cursor: str, description: Description) -> tuple[str, Embedded]:
     """The store's cursor and what was embedded; InvalidInputError unless `encode` made it with that description."""
-    content = seals.opened(cursor, _digest(description))
-    if content is None:
-        raise InvalidInputError(
-            f"cursor {cursor[:100]!r} is none that a search for this has returned: bring it back with the same text or"
-            " parts, or begin without a cursor"
-        )
-    head, _, data = content.partition(b"\n")
-    of_store, models, truncated = json.loads(head)
+    head, _, data = (seals.opened(cursor, _digest(description)) or b"").partition(b"\n")
+    try:
+        of_store, models, truncated = HEAD.validate_json(head, strict=True)
+    except ValidationError:
+        raise _none_of_ours(cursor) from None
+    if not of_store or len(models) != sum(isinstance(part, TextPart | ImagePart) for part in description):
+        raise _none_of_ours(cursor)
     size = len(data) // max(len(models), 1)
     made = (vectors.from_bytes(data[place * size : (place + 1) * size]) for place in range(len(models)))
-    return of_store, Embedded(tuple(made), tuple(models), truncated)
+    return of_store, Embedded(tuple(made), models, truncated)
+
+
+def _none_of_ours(cursor: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"cursor {cursor[:100]!r} is none that a search for this has returned: bring it back with the same text or"
+        " parts, or begin without a cursor"
+    )
 
 
 def _digest(description: Description) -> bytes:

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -197,10 +197,13 @@ class Catalog:
         index = found.asked.index
 
         def thumbnail_of(hit: SceneHit) -> bytes:
-            with self._reading(hit.video_id, index=index):
+            """Empty too if the video has been deleted or put anew meanwhile."""
+            with suppress(NotFoundError, UnavailableError), self._reading(hit.video_id, index=index):
                 image = thumbnails.of_hit(self._database, index, hit)
-            now = self._index.video(hit.video_id)
-            return image if now and now.index_time == index.found(hit.video_id).index_time else b""
+                now = self._index.video(hit.video_id)
+                if now and now.index_time == index.found(hit.video_id).index_time:
+                    return image
+            return b""
 
         if not found.asked.ranking.include_thumbnails:
             return found

@@ -5,10 +5,15 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import AwareDatetime, FiniteFloat, TypeAdapter, ValidationError
+
 from services.common import seals
 from services.common.errors import InvalidInputError
 from services.common.media import Vector
 from services.common.ranking import EmbeddingPart, Query, SceneRanking
+
+CONTENT = TypeAdapter(tuple[FiniteFloat, str, int, FiniteFloat, AwareDatetime])
+"""The fields of a Cursor, as they are sealed in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,13 @@ def decode(text: str, of: bytes) -> Cursor | None:
     """The inverse of `encode`, None for no text; InvalidInputError for one that it did not make with that digest."""
     if not text:
         return None
-    content = seals.opened(text, of)
-    if content is None:
+    try:
+        return Cursor(*CONTENT.validate_json(seals.opened(text, of) or b"", strict=True))
+    except ValidationError:
         raise InvalidInputError(
             f"cursor {text[:100]!r} is none that this request has returned: only top_k and include_thumbnails may"
             " differ, and a scene or video that the query names must not have been put anew; begin without a cursor"
-        )
-    score, video_id, ordinal, best, newest = json.loads(content)
-    return Cursor(score, video_id, ordinal, best, datetime.fromisoformat(newest))
+        ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Rankings of scenes. Scores are exact; see candidates.py for which scenes have one.
 
-The best scenes are merged with their neighbors, then near-duplicates are left out, then those of a video beyond what it
-may have. What comes of the best so many does not depend on how many follow, so that each page begins at the best again.
+The best scenes are merged with their neighbors; then one after the other is a hit, unless it is a near-duplicate of a
+better hit, or beyond what its video may have. What comes of the best so many does not depend on how many follow, so
+that each page begins at the best again.
 """
 
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from services.store.asked import Asked
 from services.store.blocks import Scores
 from services.store.candidates import Candidates, ranked
 from services.store.columns import Mask
+from services.store.duplicates import Sifted
 from services.store.index import Index
 from services.store.merging import Spans, merged
 from services.store.order import behind, earlier_equals, id_ranks, leaders
@@ -69,12 +71,8 @@ def _of_leaders(asked: Asked[SceneRanking], candidates: Candidates, best: Int64,
     spans = Spans.single(order)
     if ranking.merge_ratio is not None:
         spans = merged(index.rows, found, order, ranking.merge_ratio, cut.floor)
-    distinct = np.ones(len(spans.places), dtype=np.bool_)
-    if ranking.duplicate_similarity is not None:
-        distinct = duplicates.distinct_scenes(asked, found.scenes[spans.places], ranking.duplicate_similarity)
-    later = _later(asked, found, spans.places)
-    hits = later & _within_cap(asked, found, spans.places, distinct)
-    line = Line.of(found.scores[spans.places], hits, later & ~distinct, wanted, cut)
+    later, sifted = _later(asked, found, spans.places), _sifted(asked, found.scenes[spans.places])
+    line = Line.of(found.scores[spans.places], later & sifted.hits, later & sifted.alike, wanted, cut)
     return Beginning(found, spans, line, candidates.complete)
 
 
@@ -97,15 +95,15 @@ def _best_score(asked: Asked[SceneRanking], found: Scored, order: Int64) -> floa
     return float(found.scores[order[first]])
 
 
-def _within_cap(asked: Asked[SceneRanking], found: Scored, places: Int64, distinct: Mask) -> Mask:
-    """Which of the distinct ones their videos may have."""
-    cap = asked.ranking.scenes_per_video
-    if cap is None:
-        return distinct
-    kept = np.flatnonzero(distinct)
-    within = np.zeros_like(distinct)
-    within[kept] = earlier_equals(asked.index.rows.videos[found.scenes[places[kept]]]) < cap
-    return within
+def _sifted(asked: Asked[SceneRanking], scenes: Int64) -> Sifted:
+    """Of scenes, best first, those that become hits."""
+    ranking = asked.ranking
+    if ranking.duplicate_similarity is not None:
+        return duplicates.sifted_scenes(asked, scenes, ranking.duplicate_similarity)
+    hits = np.ones(len(scenes), dtype=np.bool_)
+    if ranking.scenes_per_video is not None:
+        hits = earlier_equals(asked.index.rows.videos[scenes]) < ranking.scenes_per_video
+    return Sifted(hits, np.zeros_like(hits))
 
 
 def _later(asked: Asked[SceneRanking], found: Scored, places: Int64) -> Mask:

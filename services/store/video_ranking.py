@@ -109,7 +109,7 @@ def _of_leaders(
     numbers, scores = numbers[order], scores[order]
     distinct = np.ones(len(numbers), dtype=np.bool_)
     if ranking.duplicate_similarity is not None:
-        distinct = duplicates.distinct_videos(asked, numbers, ranking.duplicate_similarity)
+        distinct = duplicates.sifted_videos(asked, numbers, ranking.duplicate_similarity).hits
     later = _later(asked, numbers, scores)
     cut = Cut.of(ranking, _best_score(asked, scores[distinct]))
     line = Line.of(scores, later & distinct, later & ~distinct, wanted, cut)

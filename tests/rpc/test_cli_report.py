@@ -157,14 +157,26 @@ async def test_a_report_may_have_any_name(tmp_path, name):
     assert name not in (tmp_path / name).read_text()
 
 
-@pytest.mark.parametrize("name", [".", "data", "missing/report.html", "file/report.html", "x" * 250 + ".html"])
+@pytest.mark.parametrize(
+    "name",
+    [".", "data", "missing/report.html", "file/report.html", "pipe", "x" * 250 + ".html", "x" * 300 + ".html"],
+)
 @pytest.mark.usefixtures("videos")
 async def test_a_report_that_cannot_be_written_is_told_in_one_line(tmp_path, name):
     (tmp_path / "file").write_text("a file")
+    os.mkfifo(tmp_path / "pipe")
     result = await run("search", "rain", "--html", str(tmp_path / name))
     assert result.exit_code == 4
     assert result.stderr.startswith(f"videosearch: {tmp_path / name} ")
     assert result.stderr.count("\n") == 1
+
+
+async def test_a_link_to_a_report_stays_a_link(search, file, tmp_path):
+    link = tmp_path / "link.html"
+    link.symlink_to(file)
+    await report.write(link, search, WANTED, await search.search_videos(WANTED, RANKING))
+    assert link.is_symlink()
+    assert file.read_text().startswith("<!DOCTYPE html>")
 
 
 async def test_a_full_disk_leaves_the_report_before(search, file, tmp_path):

@@ -65,31 +65,31 @@ async def test_only_scenes_that_overlap_the_window_are_found(window, expected):
     ("arguments", "reason"),
     [
         ((), "nothing to find"),
-        ((" ",), "parts[0].text is empty"),
-        (("rain", "x" * 10_001), "parts[1].text has 10001 characters"),
+        ((" ",), "TEXT 1 is empty: describe in words what to find"),
+        (("rain", "x" * 10_001), "TEXT 2 has 10001 characters"),
         (("rain",) * 101, "the number of parts is 101"),
         (("rain", "--image", "/nowhere.jpg"), "--image /nowhere.jpg cannot be read"),
-        (("--like", "a/b"), "parts[0].video_id 'a/b' must be"),
+        (("--like", "a/b"), "--like 'a/b' must be"),
         (("--like", "rabbit@noon"), "--like rabbit@noon: 'noon' is no time"),
         (("rain", "-k", "0"), "Invalid value for '-k'"),
         (("rain", "--skip", "-1"), "Invalid value for '--skip'"),
-        (("rain", "--scenes", "--scenes-per-video", "0"), "scenes_per_video is 0"),
-        (("rain", "--scenes-per-video", "101"), "scenes_per_video is 101"),
+        (("rain", "--scenes", "--scenes-per-video", "0"), "--scenes-per-video is 0"),
+        (("rain", "--scenes-per-video", "99999999999"), "Invalid value for '--scenes-per-video'"),
         (("rain", "--scenes", "--video-scoring", "mean"), "--video-scoring ranks videos: leave it out with --scenes"),
         (("rain", "--temperature", "0.1"), "--temperature is for --scene-scoring softmax"),
-        (("rain", "--scene-scoring", "softmax", "--temperature", "0"), "softmax_temperature is 0.0"),
+        (("rain", "--scene-scoring", "softmax", "--temperature", "0"), "--temperature is 0.0"),
         (("rain", "--top-scenes", "2"), "--top-scenes is for --video-scoring top-mean"),
         (("rain", "--scenes", "--top-scenes", "2"), "--top-scenes is for --video-scoring top-mean"),
-        (("rain", "--video-scoring", "top-mean", "--top-scenes", "0"), "top_scene_count is 0"),
-        (("rain", "--min-score", "nan"), "min_score is nan"),
-        (("rain", "--cutoff", "0"), "relative_cutoff is 0.0"),
+        (("rain", "--video-scoring", "top-mean", "--top-scenes", "99999999999"), "Invalid value for '--top-scenes'"),
+        (("rain", "--min-score", "nan"), "--min-score is nan"),
+        (("rain", "--cutoff", "0"), "--cutoff is 0.0"),
         (("rain", "--cutoff", "1.1"), "Invalid value for '--cutoff'"),
-        (("rain", "--merge", "0"), "merge_ratio is 0.0"),
+        (("rain", "--merge", "0"), "--merge is 0.0"),
         (("rain", "--merge", "-1"), "Invalid value for '--merge'"),
-        (("rain", "--distinct", "0"), "duplicate_similarity is 0.0"),
+        (("rain", "--distinct", "0"), "--distinct is 0.0"),
         (("rain", "--distinct", "2"), "Invalid value for '--distinct'"),
         (("rain", "--meta", "kind"), "--meta kind: write it as KEY=VALUE"),
-        (("rain", "--video", "a/b"), "filter.video_ids 'a/b' must be"),
+        (("rain", "--video", "a/b"), "--video 'a/b' must be"),
         (("rain", "--min-length", "long"), "--min-length: 'long' is no time"),
         (("rain", "--indexed-since", "today"), "--indexed-since: 'today' is no date or time"),
         (("rain", "--where", "kind = real"), "--where is no VideoCondition"),
@@ -102,11 +102,19 @@ async def test_wrong_input_is_refused_with_a_reason(arguments, reason):
     assert reason in result.stderr
 
 
+async def test_what_does_not_exist_is_named_by_its_option():
+    result = await run("search", "rain", "--like", "unknown")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "--like: no video 'unknown'" in result.stderr
+
+
 async def test_a_file_that_is_no_picture_is_refused(tmp_path):
-    (tmp_path / "picture.jpg").write_bytes(b"\xff")
-    result = await run("search", "rain", "--image", str(tmp_path / "picture.jpg"))
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "parts[1].image: not a JPEG" in result.stderr
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(b"\xff")
+    for command in ("search", "timeline"):
+        result = await run(command, "rabbit", "rain", "--image", f"{picture}^2")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"--image {picture}: not a JPEG" in result.stderr
 
 
 async def test_another_model_than_the_stores_exits_4(embedder):

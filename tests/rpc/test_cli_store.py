@@ -1,5 +1,6 @@
 """`videosearch store` against a store on loopback, and against the files of one that is stopped."""
 
+import os
 import sys
 
 import plyvel
@@ -50,9 +51,26 @@ async def test_a_backup_replaces_a_file_only_if_told_to(serving, tmp_path):
     assert (tmp_path / "backup").read_bytes().startswith(b"videosearch backup 1\n")
 
 
-async def test_a_backup_that_fails_leaves_no_file(serving, folder, tmp_path, monkeypatch):
-    unwritable = await run("store", "backup", str(tmp_path / "none" / "backup"))
-    assert (unwritable.exit_code, "cannot be written" in unwritable.stderr) == (4, True)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none/backup", "cannot be written: No such file or directory"),
+        ("file/backup", "cannot be written: Not a directory"),
+        ("x" * 253, "cannot be written: File name too long"),
+        ("x" * 300, "cannot be written: File name too long"),
+        (".", "is a folder: name a file"),
+        ("pipe", "is a device or a pipe: name a file"),
+    ],
+)
+async def test_a_backup_that_cannot_be_written_is_told_in_one_line(serving, tmp_path, name, reason):
+    (tmp_path / "file").write_text("a file")
+    os.mkfifo(tmp_path / "pipe")
+    refused = await run("store", "backup", str(tmp_path / name), "--force")
+    assert (refused.exit_code, refused.stderr) == (4, f"videosearch: {tmp_path / name} {reason}\n")
+    assert {path.name for path in tmp_path.iterdir()} == {"store", "file", "pipe"}
+
+
+async def test_a_backup_that_fails_leaves_no_file(serving, tmp_path, monkeypatch):
     monkeypatch.setenv("VIDEOSEARCH_STORE_ADDRESS", "127.0.0.1:1")
     away = await run("store", "backup", str(tmp_path / "backup"))
     assert away.exit_code == 5

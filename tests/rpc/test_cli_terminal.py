@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,8 @@ pytestmark = pytest.mark.usefixtures("indexer")
 
 
 async def start(*args: str, **streams) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "cli", *args), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, **streams
-    )
+    piped = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+    return await asyncio.create_subprocess_exec(*(sys.executable, "-m", "cli", *args), **piped | streams)
 
 
 async def test_ctrl_c_leaves_the_jobs_running_and_tells_how_to_go_on(indexer):
@@ -41,6 +41,22 @@ async def test_only_data_goes_to_stdout():
     process = await start("index", "/videos/a.mp4", "/videos/fail.mp4", "--json")
     stdout, _ = await process.communicate()
     assert [job["state"] for job in json.loads(stdout)] == ["succeeded", "failed"]
+
+
+@pytest.fixture
+def full():
+    """Where nothing can be written."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with Path("/dev/full").open("w") as file:
+        yield file
+
+
+async def test_output_that_finds_no_room_is_told_in_one_line(full):
+    process = await start("jobs", "list", "--json", stdout=full)
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr.count(b"\n")) == (4, 1)
+    assert stderr.startswith(b"videosearch: the output cannot be written: ")
 
 
 async def test_help_says_what_the_exit_codes_mean():

@@ -71,7 +71,7 @@ async def world(tmp_path):
         yield world
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(description=st.lists(PARTS, min_size=1, max_size=6).map(tuple))
 async def test_any_mix_of_parts_scores_as_the_same_arithmetic_in_numpy_does(world, description):
     weights = np.array([part.weight for part in description])

@@ -58,6 +58,11 @@ def test_what_a_terminal_would_obey_is_made_harmless():
     assert output.visible("a\x1b[31mred\x07\n") == "a\ufffd[31mred\ufffd\n"
 
 
+@pytest.mark.parametrize("joiner", ["\N{ZERO WIDTH JOINER}", "\N{ZERO WIDTH NON-JOINER}"])
+def test_what_joins_letters_and_emoji_is_kept(joiner):
+    assert output.visible(f"a{joiner}b") == f"a{joiner}b"
+
+
 def test_markup_in_a_title_is_printed_as_it_is(capsys):
     output.print_table(("title",), [("[bold]x[/bold] :smile:",)])
     assert "[bold]x[/bold] :smile:" in capsys.readouterr().out
@@ -66,6 +71,19 @@ def test_markup_in_a_title_is_printed_as_it_is(capsys):
 def test_nothing_is_cut_or_wrapped_where_there_is_no_terminal(capsys):
     output.print_table(("uri",), [("x" * 500,)])
     assert "x" * 500 in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("width", "whole"), [(72, True), (40, False)])
+def test_a_long_title_breaks_no_times_where_a_terminal_has_room_for_them(capsys, monkeypatch, width, whole):
+    monkeypatch.setattr(output, "FILE_WIDTH", width)
+    span = output.span(Segment(0, 1))
+    columns = ("rank", "score", "video", "scene", "best moment")
+    row = ("1000", "-0.123", "a long title " * 5, span, output.timecode(0))
+    output.print_table(columns, [row], whole=("scene", "best moment"))
+    printed = capsys.readouterr().out
+    assert (span in printed) == whole
+    assert max(map(len, printed.splitlines())) <= width
+    assert "".join(printed.split()).count("long") == 5
 
 
 def test_messages_go_to_stderr(capsys):

@@ -85,6 +85,25 @@ def test_any_other_text_is_refused(cursor):
         cursors.decode(cursor, DESCRIPTION)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{}",
+        b"[" * 100_000,
+        b'["of the store", [], false]\n',
+        b'["of the store", 5, false]\n',
+        b'["of the store", ["a", "b", "c"], false]\n',
+        b'["of the store", ["a", "b"], "yes"]\n',
+        b'["", ["a", "b"], false]\n',
+        b'["\\ud800", ["a", "b"], false]\n',
+    ],
+)
+def test_one_that_somebody_else_has_sealed_is_refused(content):
+    with pytest.raises(InvalidInputError, match="begin without a cursor"):
+        cursors.decode(seals.sealed(content, cursors._digest(DESCRIPTION)), DESCRIPTION)
+
+
 def test_a_vector_that_is_no_embedding_is_refused():
     broken = Embedded((np.ones(7, np.float32),), ("model",))
     cursor = cursors.encode("of the store", broken, DESCRIPTION[:1])

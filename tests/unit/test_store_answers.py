@@ -145,13 +145,13 @@ def merged(hits, ratio, least):
         yield grown
 
 
-def distinct(things, mean_of, similarity, known):
-    """Which are kept, and which not."""
+def distinct(things, mean_of, similarity, known, cap=None):
+    """Which are kept, and which are like one of those."""
     known, kept, dropped = list(known), [], []
     for thing in things:
         if alike(mean_of(thing), known, similarity):
             dropped.append(thing)
-        else:
+        elif cap is None or sum(thing.video_id == other.video_id for other in kept) < cap:
             kept.append(thing)
             known.append(mean_of(thing))
     return kept, dropped
@@ -193,7 +193,7 @@ def twin_scenes(world, query, ranking):
     if ranking.merge_ratio is not None:
         hits = list(merged(hits, ranking.merge_ratio, least))
     if ranking.duplicate_similarity is not None:
-        hits, dropped = distinct(hits, mean_of, ranking.duplicate_similarity, known)
+        hits, dropped = distinct(hits, mean_of, ranking.duplicate_similarity, known, ranking.scenes_per_video)
     hits = list(capped(hits, ranking.scenes_per_video))
     passing = [hit for hit in hits if hit.score >= least]
     return passing, len(hits) - len(passing), sum(hit.score >= least for hit in dropped)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common import seals
 from services.common.conditions import AllOf, AnyOf, VideoIds
 from services.common.errors import InvalidInputError
 from services.common.media import SceneScoring, Segment, VideoFilter, VideoScoring
@@ -51,6 +52,26 @@ def test_a_cursor_with_a_changed_letter_is_refused(cursor, place, change):
 def test_any_other_text_is_refused(text):
     with pytest.raises(InvalidInputError, match="begin without a cursor"):
         decode(text, OF)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[" * 100_000,
+        "[0.5, 1, 2]",
+        '["a", "v", 0, 0.5, "2026-01-01T00:00:00Z"]',
+        '[0.1, "v", 0, [], "2026-01-01T00:00:00Z"]',
+        '[NaN, "v", 0, 0.5, "2026-01-01T00:00:00Z"]',
+        f'[{10**400}, "v", 0, 0.5, "2026-01-01T00:00:00Z"]',
+        '[0.1, "v", 0, 0.5, "2026-01-01T00:00:00"]',
+        '[0.1, "v", 0, 0.5, "yesterday"]',
+    ],
+)
+def test_one_that_somebody_else_has_sealed_is_refused(content):
+    with pytest.raises(InvalidInputError, match="begin without a cursor"):
+        decode(seals.sealed(content.encode(), OF), OF)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,13 @@ def test_a_cut_off_goes_by_the_best_that_is_no_duplicate_of_what_the_query_names
     assert [hit.video.video_id for hit in videos.hits] == ["c"]
 
 
+def test_what_is_only_like_a_scene_beyond_what_its_video_may_have_is_found():
+    index = index_of({"a": [X, Y], "b": [Y, Z]})
+    query = query_of(vectors.normalize(np.float32([3, 2, 1])))
+    found = find_scenes(index, query, SceneRanking(scenes_per_video=1, duplicate_similarity=0.9))
+    assert (keys(found.hits), found.filtered.duplicate_count) == ([("a", 0), ("b", 0)], 0)
+
+
 def test_the_scenes_of_a_video_hit_are_distinct():
     index = index_of({"a": [X, NEAR_X, Y], "b": [NEAR_X]})
     (hit,) = find_videos(index, query_of(X), VideoRanking(top_k=1, duplicate_similarity=0.9)).hits
