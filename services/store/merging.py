@@ -1,6 +1,7 @@
 """Scenes that touch become one hit."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -10,6 +11,8 @@ from services.store.columns import Mask
 from services.store.rows import Rows
 from services.store.scenes import Int64
 from services.store.scoring import Scored
+
+NONE: Int64 = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,8 +28,18 @@ class Spans:
         """Each scene by itself."""
         return cls(places, np.zeros_like(places), np.zeros_like(places))
 
+    @classmethod
+    def joined(cls, parts: Sequence["Spans"]) -> Self:
+        """One after the other."""
+        columns = ([part.places for part in parts], [part.befores for part in parts], [part.afters for part in parts])
+        return cls(*(np.concatenate([NONE, *column]) for column in columns))
+
     def at(self, chosen: Int64) -> Self:
         return type(self)(self.places[chosen], self.befores[chosen], self.afters[chosen])
+
+    def moved(self, by: int) -> Self:
+        """The same among scored ones that begin so much earlier."""
+        return replace(self, places=self.places + by)
 
 
 def merged(rows: Rows, found: Scored, order: Int64, ratio: float, floor: float) -> Spans:

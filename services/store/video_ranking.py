@@ -1,10 +1,11 @@
 """Rankings of videos, each with its best scenes: as scene_ranking.py."""
 
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
-from services.common.media import SceneHit, VideoHit, VideoScoring
+from services.common.media import VideoHit, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
 from services.store import diversity, duplicates, means
 from services.store.asked import Asked
@@ -146,11 +147,13 @@ def _later(asked: Asked[VideoRanking], numbers: Int64, scores: Scores) -> Mask:
 
 
 def _hits(asked: Asked[VideoRanking], beginning: Beginning, places: Int64) -> tuple[VideoHit, ...]:
-    inner = _scenes_asked(asked)
-    columns = zip(beginning.numbers[places].tolist(), beginning.video_scores[places].tolist(), strict=True)
+    inner, found = _scenes_asked(asked), beginning.found
+    numbers = beginning.numbers[places].tolist()
+    spans = [_best_scenes(inner, found, number) for number in numbers]
+    scenes = iter(hits_of(asked.index, found, Spans.joined(spans)))  # of all at once: each array operation costs
     return tuple(
-        VideoHit(asked.index.videos[number], score, _scenes(inner, beginning.found, number))
-        for number, score in columns
+        VideoHit(asked.index.videos[number], score, tuple(islice(scenes, len(its.places))))
+        for number, score, its in zip(numbers, beginning.video_scores[places].tolist(), spans, strict=True)
     )
 
 
@@ -164,13 +167,12 @@ def _scenes_asked(asked: Asked[VideoRanking]) -> Asked[SceneRanking]:
     return Asked(asked.index, asked.query, ranking, None, NOTHING, asked.chosen)
 
 
-def _scenes(asked: Asked[SceneRanking], found: Scored, number: int) -> tuple[SceneHit, ...]:
+def _best_scenes(asked: Asked[SceneRanking], found: Scored, number: int) -> Spans:
     """The best of a video."""
     ranking, wanted = asked.ranking, asked.ranking.top_k
     first, stop = np.searchsorted(found.scenes, asked.index.bounds[number : number + 2])
     its = Scored(found.scenes[first:stop], found.scores[first:stop], found.similarities, found.bounds[first : stop + 1])
     if ranking.merge_ratio is None and ranking.duplicate_similarity is None:
-        places = np.argsort(-its.scores, kind="stable")[:wanted]
-        return hits_of(asked.index, its, Spans.single(places))
+        return Spans.single(first + np.argsort(-its.scores, kind="stable")[:wanted])
     beginning = begun(asked, Candidates(its, -np.inf, complete=True), wanted)
-    return hits_of(asked.index, its, beginning.spans.at(beginning.line.places[:wanted]))
+    return beginning.spans.at(beginning.line.places[:wanted]).moved(first)
