@@ -3,6 +3,7 @@
 import errno
 import io
 import logging
+import os
 import sys
 from typing import Any
 
@@ -26,7 +27,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            return self._flushed(ctx)
         except VideosearchError as error:
             raise _exit(error) from None
         except grpc.aio.AioRpcError as error:  # a status that no service sends on purpose
@@ -35,7 +36,15 @@ class Commands(TyperGroup):
         except OSError as error:
             if error.errno != errno.ENOSPC:  # typer ends a command whose reader has gone
                 raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what waits is not tried again at the end
             raise _exit(PreconditionError(f"the output cannot be written: {error.strerror}")) from None
+
+    def _flushed(self, ctx: Any) -> Any:
+        """What is still to be written is written here, where a failure can be told."""
+        try:
+            return super().invoke(ctx)
+        finally:
+            sys.stdout.flush()
 
 
 def _exit(error: VideosearchError) -> typer.Exit:

@@ -52,7 +52,9 @@ def full():
         yield file
 
 
-async def test_output_that_finds_no_room_is_told_in_one_line(full):
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+async def test_output_that_finds_no_room_is_told_in_one_line(full, unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     process = await start("jobs", "list", "--json", stdout=full)
     _, stderr = await process.communicate()
     assert (process.returncode, stderr.count(b"\n")) == (4, 1)
