@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -59,6 +60,17 @@ async def test_output_that_finds_no_room_is_told_in_one_line(full, unbuffered, m
     _, stderr = await process.communicate()
     assert (process.returncode, stderr.count(b"\n")) == (4, 1)
     assert stderr.startswith(b"videosearch: the output cannot be written: ")
+
+
+@pytest.mark.parametrize("unbuffered", ["1", ""])
+async def test_a_reader_that_has_gone_is_no_reason_to_complain(unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = await start("jobs", "list", "--json", stdout=writing)
+    os.close(writing)
+    _, stderr = await process.communicate()
+    assert (process.returncode, stderr) == (1, b"")
 
 
 async def test_help_says_what_the_exit_codes_mean():
