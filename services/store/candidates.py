@@ -18,7 +18,7 @@ from services.store.scoring import Scored, best
 EXACT_SAMPLES, EXACT_OF = 16_384, 64
 """So few samples, or one of so many, are all scored: that takes about as long as the approximate way."""
 
-FOUND, SCORED, SCORED_OF = 2048, 512, 3000
+FOUND, SCORED, SCORED_OF = 1024, 512, 3000
 """Samples that the approximate index is asked for at first, and those whose scenes are scored at first: so many, or one
 of so many, or 10 a hit wanted if that is more. Of the others those follow that may be better than what these gave."""
 
