@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.clusters import SAMPLES_PER_SCENE, Clusters, fill
-from bench.measure import machine
+from bench.measure import machine, milliseconds
 from bench.system import running
 from services.common import vectors
 from services.common.clients.embedder import EmbedderClient
@@ -21,6 +21,7 @@ from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
 from services.common.media import Matrix
 from services.common.ranking import SceneRanking, VideoRanking
+from services.store.candidates import EXACT_SAMPLES
 from services.store.scenes import IndexedVideo
 from tools.lite_classes import class_names
 from tools.stack import Stack
@@ -33,9 +34,6 @@ CALLERS = 32
 
 MAX_TEXTS = 256
 """Of one call of EmbedTexts."""
-
-EXACT_SAMPLES = 16_384
-"""So many are searched without an approximate index."""
 
 COSINE = 0.3
 """Of a scene with the text that describes it, as CLIP has it."""
@@ -114,12 +112,12 @@ async def _figures(stack: Stack) -> dict[str, Any]:
             for text in _texts():
                 await asked[kind](text)
         return {
-            "query_p50_ms": _ms(times["query"], 50),
-            "query_p95_ms": _ms(times["query"], 95),
-            "scenes_query_p50_ms": _ms(times["scenes_query"], 50),
-            "text_embed_ms": _ms(times["text_embed"], 50),
-            "cached_query_p50_ms": _ms(await _one_after_the_other(asked["query"]), 50),
-            "ranked_query_p50_ms": _ms(await _one_after_the_other(_ranked_anew(search)), 50),
+            "query_p50_ms": milliseconds(times["query"], 50),
+            "query_p95_ms": milliseconds(times["query"], 95),
+            "scenes_query_p50_ms": milliseconds(times["scenes_query"], 50),
+            "text_embed_ms": milliseconds(times["text_embed"], 50),
+            "cached_query_p50_ms": milliseconds(await _one_after_the_other(asked["query"]), 50),
+            "ranked_query_p50_ms": milliseconds(await _one_after_the_other(_ranked_anew(search)), 50),
             "cached_qps": await _per_second(asked["query"], CALLERS),
             "cached_qps_of_one_caller": await _per_second(asked["query"], 1),
             "cached_scenes_qps": await _per_second(asked["scenes_query"], CALLERS),
@@ -164,7 +162,3 @@ async def _per_second(ask: Ask, callers: int) -> float:
 
     await asyncio.gather(*(call() for _ in range(callers)))
     return round(answered / (time.perf_counter() - begun), 1)
-
-
-def _ms(seconds: Sequence[float], percentile: float) -> float:
-    return round(float(np.percentile(seconds, percentile)) * 1000, 2)

@@ -5,11 +5,12 @@ import platform
 import statistics
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import psutil
 
 
@@ -21,6 +22,11 @@ async def median_of(call: Callable[[], Awaitable[object]], runs: int) -> float:
         await call()
         seconds.append(time.perf_counter() - begun)
     return statistics.median(seconds)
+
+
+def milliseconds(seconds: Sequence[float], percentile: float) -> float:
+    """A percentile of measured times."""
+    return round(float(np.percentile(seconds, percentile)) * 1000, 2)
 
 
 class PeakMemory:

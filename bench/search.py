@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
 from bench.clusters import MODEL, SCENES_PER_VIDEO, Clusters, fill
-from bench.measure import machine, resident_bytes
+from bench.measure import machine, milliseconds, resident_bytes
 from services.common import vectors
 from services.common.clients.store import StoreClient
 from services.common.media import Matrix, SceneHit, Vector, VideoFilter
 from services.common.ranking import EmbeddingPart, Query, SceneRanking, VideoRanking
+from services.store.candidates import EXACT_SAMPLES
 from services.store.catalog import Catalog
 from services.store.index import Index
 from services.store.queries import find_scenes
@@ -60,13 +60,15 @@ def _in_process(folder: Path, clusters: Clusters, queries: Mapping[str, Matrix])
         filtered = {name: _times(_finder(catalog, only), near) for name, only in FILTERS.items()}
         return {
             "build_s": round(build_s, 1),
-            "p50_ms": _ms(times, 50),
-            "p95_ms": _ms(times, 95),
-            "far_p50_ms": _ms(_times(_finder(catalog), queries["far"]), 50),
-            "exact_p50_ms": _ms(_times(lambda query: find_scenes(exact, query, SceneRanking()), near[::5]), 50),
-            "filtered_p50_ms": _ms(filtered["tenth"], 50),
-            "filtered_hundredth_p50_ms": _ms(filtered["hundredth"], 50),
-            "videos_p50_ms": _ms(_times(lambda query: catalog.find_videos(query, VideoRanking()), near), 50),
+            "p50_ms": milliseconds(times, 50),
+            "p95_ms": milliseconds(times, 95),
+            "far_p50_ms": milliseconds(_times(_finder(catalog), queries["far"]), 50),
+            "exact_p50_ms": milliseconds(
+                _times(lambda query: find_scenes(exact, query, SceneRanking()), near[::5]), 50
+            ),
+            "filtered_p50_ms": milliseconds(filtered["tenth"], 50),
+            "filtered_hundredth_p50_ms": milliseconds(filtered["hundredth"], 50),
+            "videos_p50_ms": milliseconds(_times(lambda query: catalog.find_videos(query, VideoRanking()), near), 50),
             **_recalls(index, exact, queries),
             **_changes(catalog, clusters),
         }
@@ -75,7 +77,7 @@ def _in_process(folder: Path, clusters: Clusters, queries: Mapping[str, Matrix])
 def _accelerated(catalog: Catalog) -> float:
     """Seconds until the approximate index is there; 0 if the store is too small for one."""
     begun = time.perf_counter()
-    if catalog.stats().sample_count < 16_384:
+    if catalog.stats().sample_count < EXACT_SAMPLES:
         return 0.0
     while not catalog.stats().approximate_sample_count:
         time.sleep(0.1)
@@ -116,8 +118,8 @@ def _changes(catalog: Catalog, clusters: Clusters) -> dict[str, float]:
     return {
         "insert_per_s": round(PUTS / sum(put_s), 1),
         "insert_scenes_per_s": round(PUTS * SCENES_PER_VIDEO / sum(put_s)),
-        "seen_after_insert_ms": _ms(seen_s, 50),
-        "gone_after_delete_ms": _ms(gone_s, 50),
+        "seen_after_insert_ms": milliseconds(seen_s, 50),
+        "gone_after_delete_ms": milliseconds(gone_s, 50),
     }
 
 
@@ -147,7 +149,7 @@ async def _as_a_service(folder: Path, queries: Mapping[str, Matrix], sample_coun
         "load_s": round(load_s, 2),
         "rss_mb": round(rss / 1e6),
         "bytes_per_vector": round(rss / sample_count),
-        "grpc_p50_ms": _ms(times, 50),
+        "grpc_p50_ms": milliseconds(times, 50),
         "qps": qps,
     }
 
@@ -194,7 +196,3 @@ def _times(find: Callable[[Query], object], matrix: Matrix) -> list[float]:
 
 def _query(vector: Vector) -> Query:
     return (EmbeddingPart(vector, MODEL),)
-
-
-def _ms(seconds: Sequence[float], percentile: float) -> float:
-    return round(float(np.percentile(seconds, percentile)) * 1000, 2)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ async def _with_curve(card: Card, client: SearchClient, wanted: Description, pla
     if not timeline.points:
         return card
     curve = Curve(timeline.points, card.video.decoded_ns)
-    return Card(card.video, card.rank, card.score, card.hits, curve, peaks(timeline.points, PEAKS))
+    return replace(card, curve=curve, peaks=peaks(timeline.points, PEAKS))
 
 
 def render(wanted: Description, results: RankedVideos | RankedScenes, cards: Sequence[Card]) -> str:

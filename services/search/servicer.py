@@ -1,6 +1,6 @@
 """The RPCs of search.proto."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -15,13 +15,15 @@ from services.common.convert import (
     video_ranking_from,
 )
 from services.common.interceptors import Context
+from services.common.ranking import Description, Query, SceneRanking, VideoRanking
 from services.search import convert
-from services.search.query import Search, recommended
+from services.search.query import Found, Search, recommended
 from services.search.shared import Shared
 from videosearch.v1 import search_pb2, search_pb2_grpc
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
+Ranking = TypeVar("Ranking", SceneRanking, VideoRanking)
 
 
 class SearchServicer(search_pb2_grpc.SearchServiceServicer):
@@ -59,22 +61,26 @@ class SearchServicer(search_pb2_grpc.SearchServiceServicer):
     async def _videos(self, request: search_pb2.SearchVideosRequest) -> search_pb2.SearchVideosResponse:
         description, ranking = description_from(request), video_ranking_from(request)
         unwanted = convert.unwanted_from(request.video_fields)
-        found = await self._search.find(
-            description,
-            request.cursor,
-            lambda query, cursor: self._store.find_videos_message(query, replace(ranking, cursor=cursor)),
-        )
+        found = await self._found(description, request.cursor, ranking, self._store.find_videos_message)
         return convert.videos_response(found, unwanted)
 
     async def _scenes(self, request: search_pb2.SearchScenesRequest) -> search_pb2.SearchScenesResponse:
         description, ranking = description_from(request), scene_ranking_from(request)
         unwanted = convert.unwanted_from(request.video_fields)
-        found = await self._search.find(
-            description,
-            request.cursor,
-            lambda query, cursor: self._store.find_scenes_message(query, replace(ranking, cursor=cursor)),
-        )
+        found = await self._found(description, request.cursor, ranking, self._store.find_scenes_message)
         return convert.scenes_response(found, unwanted)
+
+    async def _found(
+        self,
+        description: Description,
+        cursor: str,
+        ranking: Ranking,
+        find: Callable[[Query, Ranking], Awaitable[Response]],
+    ) -> Found[Response]:
+        """What a method of the store's client answers to a search, or for its next page."""
+        return await self._search.find(
+            description, cursor, lambda query, of_store: find(query, replace(ranking, cursor=of_store))
+        )
 
     async def _recommendations(self, request: search_pb2.RecommendVideosRequest) -> search_pb2.RecommendVideosResponse:
         examples, ranking = convert.examples_from(request), recommendation_ranking_from(request)

@@ -68,7 +68,12 @@ def ranked(asked: Asked[SceneRanking], wanted: int, rank: Callable[[Candidates],
 
 
 def all_of(asked: Asked[SceneRanking]) -> Candidates:
-    return Candidates(asked.scored(asked.chosen.scenes(asked.index)), -np.inf, complete=True)
+    return alone(asked.scored(asked.chosen.scenes(asked.index)))
+
+
+def alone(scored: Scored) -> Candidates:
+    """These, where no others count."""
+    return Candidates(scored, -np.inf, complete=True)
 
 
 def _ever_more(asked: Asked[SceneRanking], wanted: int) -> Generator[Candidates, float, None]:

@@ -10,7 +10,7 @@ from services.common.ranking import SceneRanking, VideoRanking
 from services.store import diversity, duplicates, means
 from services.store.asked import Asked
 from services.store.blocks import Scores
-from services.store.candidates import Candidates, all_of, ranked
+from services.store.candidates import Candidates, all_of, alone, ranked
 from services.store.columns import Mask
 from services.store.merging import Spans
 from services.store.order import behind, id_ranks, leaders
@@ -25,7 +25,7 @@ from services.store.scoring import Scored, best, mean, top_mean
 class Beginning:
     """The best videos in their order, with those that are passed over."""
 
-    found: Scored
+    candidates: Candidates
     """What they were ranked by."""
     numbers: Int64
     video_scores: Scores
@@ -68,8 +68,10 @@ def _ranked(asked: Asked[VideoRanking], wanted: int) -> Beginning:
     match asked.ranking.video_scoring:
         case VideoScoring.BEST:
             beginning = ranked(asked, wanted, lambda candidates: _begun(asked, candidates, wanted))
+            if beginning.candidates.complete:
+                return beginning
             found = asked.scored_in_full(beginning.numbers)  # whose best scenes are told, too
-            return _of_leaders(asked, Candidates(found, -np.inf, complete=True), *_scores(found, asked), wanted)
+            return _of_leaders(asked, alone(found), *_scores(found, asked), wanted)
         case VideoScoring.MEAN:
             return _begun(asked, all_of(asked), wanted)
         case VideoScoring.TOP_MEAN:
@@ -115,7 +117,7 @@ def _of_leaders(
     cut = Cut.of(ranking, _best_score(asked, scores[distinct]))
     line = Line.of(scores, later & distinct, later & ~distinct, wanted, cut)
     complete = candidates.complete or _are_all(asked, numbers)
-    return Beginning(candidates.scored, numbers, scores, line, complete)
+    return Beginning(candidates, numbers, scores, line, complete)
 
 
 def _scores(found: Scored, asked: Asked[VideoRanking]) -> tuple[Int64, Scores]:
@@ -147,7 +149,7 @@ def _later(asked: Asked[VideoRanking], numbers: Int64, scores: Scores) -> Mask:
 
 
 def _hits(asked: Asked[VideoRanking], beginning: Beginning, places: Int64) -> tuple[VideoHit, ...]:
-    inner, found = _scenes_asked(asked), beginning.found
+    inner, found = _scenes_asked(asked), beginning.candidates.scored
     numbers = beginning.numbers[places].tolist()
     spans = [_best_scenes(inner, found, number) for number in numbers]
     scenes = iter(hits_of(asked.index, found, Spans.joined(spans)))  # of all at once: each array operation costs
@@ -174,5 +176,5 @@ def _best_scenes(asked: Asked[SceneRanking], found: Scored, number: int) -> Span
     its = Scored(found.scenes[first:stop], found.scores[first:stop], found.similarities, found.bounds[first : stop + 1])
     if ranking.merge_ratio is None and ranking.duplicate_similarity is None:
         return Spans.single(first + np.argsort(-its.scores, kind="stable")[:wanted])
-    beginning = begun(asked, Candidates(its, -np.inf, complete=True), wanted)
+    beginning = begun(asked, alone(its), wanted)
     return beginning.spans.at(beginning.line.places[:wanted]).moved(first)
