@@ -2,7 +2,7 @@ PYTHON ?= python3
 # "lite" is bundled; or a CLIP checkpoint: a hub name such as openai/clip-vit-base-patch32, or a local folder.
 MODEL ?= lite
 BIN := .venv/bin
-EXTRAS := embedder,openvino,store,indexer,objects,transnetv2,search,cli,dev
+EXTRAS := embedder,openvino,store,indexer,objects,transnetv2,search,tracing,cli,dev
 INSTALLED := .venv/.installed
 
 .PHONY: install demo up test check format docs lock clean

@@ -11,6 +11,8 @@ CODES: dict[type[errors.VideosearchError], int] = {
     errors.InvalidInputError: 2,  # as for wrong usage
     errors.NotFoundError: 3,
     errors.PreconditionError: 4,
+    errors.UnauthenticatedError: 7,
+    errors.ForbiddenError: 7,
     errors.UnavailableError: 5,
     errors.OverloadedError: 5,
     errors.DeadlineError: 5,
@@ -32,7 +34,8 @@ OPTIONS = {
 
 MEANINGS = (
     "0 done, 1 a job or a service failed, 2 wrong usage or input, 3 not found, 4 something must be changed first, "
-    "5 a service is away or overloaded (try again), 6 stored data is damaged, 130 interrupted."
+    "5 a service is away or overloaded (try again), 6 stored data is damaged, 7 a token is missing, unknown or of too "
+    "low a role, 130 interrupted."
 )
 
 

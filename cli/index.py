@@ -12,7 +12,7 @@ import typer
 
 from cli import exits, output, progress
 from cli.metadata import metadata_of
-from cli.settings import Addresses
+from cli.settings import Services
 from cli.sources import is_utf8, uris_of
 from services.common.clients.indexer import IndexerClient, Wanted
 from services.common.errors import InvalidInputError, OverloadedError, UnavailableError, VideosearchError
@@ -115,7 +115,7 @@ def _nanoseconds(option: str, seconds: float) -> int:
 
 async def _index(uris: Sequence[str], wish: Wish, accepted: list[IndexJob]) -> list[Outcome]:
     """Submit one after another, and follow each from then on; jobs are noted in `accepted` as they come to be."""
-    async with IndexerClient(Addresses().indexer_address) as indexer:
+    async with Services().indexer() as indexer:
         with progress.display() as show:
             async with asyncio.TaskGroup() as tasks:
                 endings: list[asyncio.Task[Outcome]] = []

@@ -8,7 +8,7 @@ import typer
 
 from cli import exits, output, progress
 from cli.pages import Most, collect
-from cli.settings import Addresses
+from cli.settings import Services
 from services.common.clients.indexer import IndexerClient
 from services.common.jobs import IndexJob, JobState
 
@@ -67,22 +67,22 @@ def watch(
 
 
 async def _jobs(most: int | None, states: Sequence[JobState]) -> list[IndexJob]:
-    async with IndexerClient(Addresses().indexer_address) as indexer:
+    async with Services().indexer() as indexer:
         return await collect(lambda size, token: indexer.jobs(size, token, states), most)
 
 
 async def _job(job_id: str) -> IndexJob:
-    async with IndexerClient(Addresses().indexer_address) as indexer:
+    async with Services().indexer() as indexer:
         return await indexer.job(job_id)
 
 
 async def _each(job_ids: Sequence[str], act: Callable[[IndexerClient, str], Awaitable[IndexJob]]) -> list[IndexJob]:
-    async with IndexerClient(Addresses().indexer_address) as indexer:
+    async with Services().indexer() as indexer:
         return [await act(indexer, job_id) for job_id in job_ids]
 
 
 async def _watch(job_ids: Sequence[str], *, as_json: bool) -> list[IndexJob]:
-    async with IndexerClient(Addresses().indexer_address) as indexer:
+    async with Services().indexer() as indexer:
         with progress.json_lines() if as_json else progress.display() as show:
             return await asyncio.gather(*(progress.follow(indexer, job_id, show) for job_id in job_ids))
 

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from cli import hits, narrow, output
-from cli.settings import Addresses
+from cli.settings import Services
 from cli.wanted import stored
-from services.common.clients.search import SearchClient
 from services.common.convert.ranking import MAX_SCENES_PER_VIDEO
 from services.common.ranking import RankedVideos, StoredPart, VideoRanking
 
@@ -61,5 +60,5 @@ def recommend(  # noqa: PLR0913 - a parameter is an option of the command
 async def _recommend(
     liked: Sequence[StoredPart], disliked: Sequence[StoredPart], ranking: VideoRanking
 ) -> RankedVideos:
-    async with SearchClient(Addresses().search_address) as client:
+    async with Services().search() as client:
         return await client.recommend_videos(liked, disliked, ranking)

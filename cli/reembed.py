@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from cli import output
 from cli.pages import collect
-from cli.settings import Addresses
+from cli.settings import Services
 from services.common.clients.embedder import EmbedderClient
 from services.common.clients.store import StoreClient
 from services.common.errors import NotFoundError, PreconditionError, VideosearchError
@@ -54,7 +54,7 @@ def reembed(
 
 
 async def _reembed(address: str, *, discard: bool) -> None:
-    async with StoreClient(Addresses().store_address) as store, EmbedderClient(address) as embedder:
+    async with Services().store() as store, Services().embedder(address) as embedder:
         model = await embedder.model()
         if (await store.stats()).model == model.fingerprint:
             output.tell(f"The store is searched by {model.name} ({model.fingerprint}) already.")

@@ -11,9 +11,8 @@ import typer
 
 from cli import hits, narrow, output
 from cli.pages import collect
-from cli.settings import Addresses
+from cli.settings import Services
 from cli.wanted import Image, Like, Texts, refusals_named, wanted
-from services.common.clients.search import SearchClient
 from services.common.convert.ranking import MAX_SCENES_PER_VIDEO
 from services.common.errors import InvalidInputError
 from services.common.media import SceneScoring, VideoScoring
@@ -139,7 +138,7 @@ def _check_scoring(
 async def _search(
     description: Description, ranking: SceneRanking | VideoRanking, skip: int, html: Path | None
 ) -> RankedVideos | RankedScenes:
-    async with SearchClient(Addresses().search_address) as client:
+    async with Services().search() as client:
         results: RankedVideos | RankedScenes
         if isinstance(ranking, VideoRanking):
             results = await _ranked(partial(client.search_videos, description), ranking, skip)

@@ -1,11 +1,15 @@
-"""Where the four services are found."""
+"""Where the four services are found, and how."""
 
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from services.common.settings import EMBEDDER_PORT, INDEXER_PORT, SEARCH_PORT, STORE_PORT
+from services.common.clients.embedder import EmbedderClient
+from services.common.clients.indexer import IndexerClient
+from services.common.clients.search import SearchClient
+from services.common.clients.store import StoreClient
+from services.common.settings import EMBEDDER_PORT, INDEXER_PORT, SEARCH_PORT, STORE_PORT, CallerSettings
 
 
-class Addresses(BaseSettings):
+class Services(CallerSettings):
     """Read from the environment: `VIDEOSEARCH_STORE_ADDRESS` and so on. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(
@@ -20,3 +24,15 @@ class Addresses(BaseSettings):
     """Where the indexer is found."""
     search_address: str = f"127.0.0.1:{SEARCH_PORT}"
     """Where the search service is found."""
+
+    def embedder(self, address: str = "") -> EmbedderClient:
+        return EmbedderClient(address or self.embedder_address, self.credentials)
+
+    def store(self) -> StoreClient:
+        return StoreClient(self.store_address, self.credentials)
+
+    def indexer(self) -> IndexerClient:
+        return IndexerClient(self.indexer_address, self.credentials)
+
+    def search(self) -> SearchClient:
+        return SearchClient(self.search_address, self.credentials)

@@ -11,12 +11,9 @@ from rich.filesize import decimal
 
 from cli import exits, output
 from cli.pages import collect
-from cli.settings import Addresses
+from cli.settings import Services
 from services.common.clients.channel import Client
-from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
-from services.common.clients.search import SearchClient
-from services.common.clients.store import StoreClient
 from services.common.errors import UnavailableError, VideosearchError
 from services.common.jobs import JobState
 from services.common.media import Model, StoreStats
@@ -51,7 +48,7 @@ class Status:
 
 def status(as_json: output.AsJson = False) -> None:
     """Show the four services: health, model, counts."""
-    found = asyncio.run(_status(Addresses()))
+    found = asyncio.run(_status(Services()))
     if as_json:
         output.print_json({**output.plain(found), "models_differ": found.models_differ})
     else:
@@ -60,12 +57,12 @@ def status(as_json: output.AsJson = False) -> None:
         raise typer.Exit(exits.CODES[UnavailableError])
 
 
-async def _status(addresses: Addresses) -> Status:
+async def _status(services: Services) -> Status:
     async with (
-        EmbedderClient(addresses.embedder_address) as embedder,
-        StoreClient(addresses.store_address) as store,
-        IndexerClient(addresses.indexer_address) as indexer,
-        SearchClient(addresses.search_address) as search,
+        services.embedder() as embedder,
+        services.store() as store,
+        services.indexer() as indexer,
+        services.search() as search,
     ):
         clients: dict[str, Client[Any]] = {"embedder": embedder, "store": store, "indexer": indexer, "search": search}
         healths = await asyncio.gather(*map(_health, clients.values()))

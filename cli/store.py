@@ -12,8 +12,7 @@ from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, T
 
 from cli import exits, output, reembed
 from cli.files import written_whole
-from cli.settings import Addresses
-from services.common.clients.store import StoreClient
+from cli.settings import Services
 from services.common.errors import DataLossError, InvalidInputError, PreconditionError
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def repair(folder: Folder, as_json: output.AsJson = False) -> None:
 
 
 async def _backup(file: Path, show: Callable[[int], None]) -> None:
-    async with StoreClient(Addresses().store_address) as store:
+    async with Services().store() as store:
         with file.open("wb") as backup:
             async for piece in store.backup():
                 await asyncio.to_thread(backup.write, piece)

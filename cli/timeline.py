@@ -10,10 +10,8 @@ from rich.text import Text
 from cli import output
 from cli.curves import Curve
 from cli.peaks import Peak, peaks
-from cli.settings import Addresses
+from cli.settings import Services
 from cli.wanted import TRUNCATED, Image, Like, Texts, refusals_named, wanted
-from services.common.clients.search import SearchClient
-from services.common.clients.store import StoreClient
 from services.common.media import Video
 from services.common.ranking import Description, Timeline
 
@@ -56,8 +54,8 @@ def timeline(
 
 
 async def _timeline(video_id: str, description: Description) -> tuple[Video, Timeline]:
-    addresses = Addresses()
-    async with StoreClient(addresses.store_address) as store, SearchClient(addresses.search_address) as search:
+    services = Services()
+    async with services.store() as store, services.search() as search:
         return await store.video(video_id), await search.timeline(video_id, description)
 
 

@@ -8,8 +8,7 @@ import typer
 
 from cli import output
 from cli.pages import Most, collect
-from cli.settings import Addresses
-from services.common.clients.store import StoreClient
+from cli.settings import Services
 from services.common.media import Scene, Video
 
 app = typer.Typer(help="The indexed videos.", no_args_is_help=True)
@@ -64,18 +63,18 @@ def delete(
 
 
 async def _videos(most: int | None) -> list[Video]:
-    async with StoreClient(Addresses().store_address) as store:
+    async with Services().store() as store:
         return await collect(store.videos, most)
 
 
 async def _video_and_scenes(video_id: str) -> tuple[Video, list[Scene]]:
-    async with StoreClient(Addresses().store_address) as store:
+    async with Services().store() as store:
         video = await store.video(video_id)
         return video, await collect(lambda size, token: store.scenes(video_id, size, token))
 
 
 async def _delete(video_ids: list[str]) -> None:
-    async with StoreClient(Addresses().store_address) as store:
+    async with Services().store() as store:
         for video_id in video_ids:
             await store.delete_video(video_id)
             output.tell(f"deleted {video_id}")

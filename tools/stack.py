@@ -131,6 +131,7 @@ class Stack:
         self.environment = {
             **{f"VIDEOSEARCH_{name.upper()}_ADDRESS": address for name, address in self.addresses.items()},
             **{f"VIDEOSEARCH_{name.upper()}_LISTEN": address for name, address in self.addresses.items()},
+            **{f"VIDEOSEARCH_{name.upper()}_METRICS_LISTEN": "127.0.0.1:0" for name in self.addresses},
             "VIDEOSEARCH_STORE_DATA_FOLDER": str(folder / "store"),
             "VIDEOSEARCH_INDEXER_DATA_FOLDER": str(folder / "indexer"),
             **settings,

@@ -9,7 +9,11 @@ class VideosearchError(Exception):
 
 
 class InvalidInputError(VideosearchError):
-    """The request is wrong as written; change it."""
+    """The request is wrong as written; change it.
+
+    A text about one field begins with the field's path, as in `filter.video_ids[2] is empty`, and the path goes to the
+    caller by itself too.
+    """
 
 
 class NotFoundError(VideosearchError):
@@ -20,8 +24,21 @@ class PreconditionError(VideosearchError):
     """The state must be changed first; the message says how."""
 
 
+class UnauthenticatedError(VideosearchError):
+    """The caller did not show who it is; a token must be given, or another one."""
+
+
+class ForbiddenError(VideosearchError):
+    """The caller is known and may not do this; another role is needed."""
+
+
 class OverloadedError(VideosearchError):
     """A bound is full; retry later with backoff."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        """When there may be room again."""
 
 
 class UnavailableError(VideosearchError):

@@ -1,30 +1,64 @@
-"""What happens around every call: its id and deadline are noted, errors become statuses, one line is logged."""
+"""What happens around every call: its caller may make it, errors become statuses, it is counted, one line is logged."""
 
 import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import DecodeError
 
-from services.common import call, status
-from services.common.errors import VideosearchError
+from services.common import access, call, metrics, status, tracing
+from services.common.access import Tokens
+from services.common.admission import Admission
+from services.common.errors import InvalidInputError, OverloadedError, UnavailableError, VideosearchError
+from services.common.methods import METHODS
 
 log = logging.getLogger("services.rpc")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+Handle: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
-OUR_METHODS = "/videosearch."
+HEALTH = "/grpc.health.v1.Health/"
+"""Open to all: who asks has no token, and learns no more than that the service is there."""
 
-MAX_MESSAGE = 2000
-"""Bytes of an error message."""
+NOT_AGAIN = (("grpc-retry-pushback-ms", "-1"),)
+"""To the client's gRPC: it need not ask again at once what we refuse on purpose, only what was lost on the way
+(https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """In place of a message that cannot be read: a deserializer cannot answer the call, so the handler does."""
+
+    reason: str
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of a call."""
+
+    metadata: dict[str, str]
+    peer: str
+    caller: str = ""
+    admitted: bool = False
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Guards our own methods; health and reflection have manners of their own (grpc/grpc issue 28728)."""
+    """Guards our own methods, and reflection from strangers.
+
+    Health checks are left alone: they and reflection have manners of their own (grpc/grpc issue 28728).
+    """
+
+    def __init__(self, tokens: Tokens, admission: Admission) -> None:
+        self._tokens = tokens
+        self._admission = admission
 
     async def intercept_service(
         self,
@@ -33,78 +67,135 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # the stubs know only handlers of the blocking server
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(OUR_METHODS):
+        if handler is None or method.startswith(HEALTH):
             return handler
+        if method not in METHODS:
+            return self._of_others(handler, method)
+        read, write = _reader(method, handler.request_deserializer), handler.response_serializer
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                _guard_stream(method, handler.unary_stream), handler.request_deserializer, handler.response_serializer
-            )
+            guarded = self._guarded(method, _written(handler.unary_stream))
+            return grpc.unary_stream_rpc_method_handler(guarded, read, write)
         if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(
-                _guard(method, handler.stream_unary), handler.request_deserializer, handler.response_serializer
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            _guard(method, handler.unary_unary), handler.request_deserializer, handler.response_serializer
+            return grpc.stream_unary_rpc_method_handler(self._guarded(method, handler.stream_unary), read, write)
+        return grpc.unary_unary_rpc_method_handler(self._guarded(method, handler.unary_unary), read, write)
+
+    def _of_others(self, handler: Any, method: str) -> Any:
+        """Reflection, for those who have a token where tokens are asked for."""
+
+        async def guarded(requests: Any, context: Context) -> None:
+            with _seen(method, context) as seen:
+                try:
+                    self._authorize(method, seen)
+                except VideosearchError as error:
+                    await _abort(error, context, None)
+                await _written(handler.stream_stream)(requests, context)
+
+        return grpc.stream_stream_rpc_method_handler(
+            guarded,
+            handler.request_deserializer,
+            handler.response_serializer,
         )
 
+    def _guarded(self, method: str, handle: Handle) -> Handle:
+        async def guarded(request: Any, context: Context) -> Any:
+            with _seen(method, context) as seen:
+                try:
+                    self._authorize(method, seen)
+                    with self._admission.entered(seen.caller or _host(seen.peer)):
+                        seen.admitted = True
+                        return await handle(_readable(request), context)
+                except Exception as error:  # noqa: BLE001 - the one place where any failure becomes a status
+                    await _abort(error, context, _request_type(method))
 
-def _guard(method: str, handle: Callable[[Any, Context], Awaitable[Any]]) -> Callable[[Any, Context], Awaitable[Any]]:
-    async def guarded(request: Any, context: Context) -> Any:
-        with _logged(method, context):
-            try:
-                return await handle(request, context)
-            except Exception as error:  # noqa: BLE001 - the one place where any failure becomes a status
-                await _abort(error, context)
+        return guarded
 
-    return guarded
-
-
-def _guard_stream(
-    method: str, handle: Callable[[Any, Context], AsyncIterator[Any]]
-) -> Callable[[Any, Context], AsyncIterator[Any]]:
-    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        with _logged(method, context):
-            try:
-                # gRPC does not close a generator whose caller went away (grpc/grpc PR 42295).
-                async with aclosing(handle(request, context)) as responses:  # type: ignore[type-var]
-                    async for response in responses:
-                        yield response
-            except Exception as error:  # noqa: BLE001 - as above, for a stream
-                await _abort(error, context)
-
-    return guarded
+    def _authorize(self, method: str, seen: _Seen) -> None:
+        caller = self._tokens.caller(seen.metadata.get("authorization", ""))
+        seen.caller = caller.name
+        access.allow(caller, method)
 
 
-async def _abort(error: Exception, context: Context) -> None:
+def _reader(method: str, deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    most = METHODS[method].request_bytes
+
+    def read(data: bytes) -> Any:
+        if len(data) > most:
+            return _Unreadable(f"a message of {len(data)} bytes; {method.rpartition('/')[2]} takes at most {most}")
+        try:
+            return deserializer(data)
+        except DecodeError:
+            return _Unreadable("the request is no message of the type that this method takes, or nests too deep")
+
+    return read
+
+
+def _readable(request: Any) -> Any:
+    """The request, or the stream of them; InvalidInputError where a message is none."""
+    if isinstance(request, _Unreadable):
+        raise InvalidInputError(request.reason)
+    return _each_readable(request) if isinstance(request, AsyncIterator) else request
+
+
+async def _each_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _readable(request)
+
+
+def _written(handle: Callable[[Any, Context], AsyncIterator[Any]]) -> Handle:
+    """A handler that yields responses, as one that writes them.
+
+    gRPC does not close a generator whose caller went away (grpc/grpc PR 42295).
+    """
+
+    async def write(request: Any, context: Context) -> None:
+        async with aclosing(handle(request, context)) as responses:  # type: ignore[type-var]
+            async for response in responses:
+                await context.write(response)
+
+    return write
+
+
+async def _abort(error: Exception, context: Context, request: Descriptor | None) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
-    if isinstance(error, VideosearchError):
-        await context.abort(status.code_of(error), _cut(str(error)))
-    log.error("unexpected failure", exc_info=error)
-    await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
-
-
-def _cut(message: str) -> str:
-    """A message that fits: gRPC drops a call whose trailers pass 8 KiB, where one byte of ours may take three."""
-    data = message.encode(errors="replace")
-    return message if len(data) <= MAX_MESSAGE else data[:MAX_MESSAGE].decode(errors="ignore") + " ..."
+    if not isinstance(error, VideosearchError):
+        log.error("unexpected failure", exc_info=error)
+        await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
+    trailing = (*context.trailing_metadata(), *status.details_of(error, request))
+    if isinstance(error, UnavailableError | OverloadedError):
+        trailing = (*trailing, *NOT_AGAIN)
+    await context.abort(status.code_of(error), status.message_of(error), trailing)
 
 
 @contextlib.contextmanager
-def _logged(method: str, context: Context) -> Iterator[None]:
+def _seen(method: str, context: Context) -> Iterator[_Seen]:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    request_id = call.begin(metadata.get(call.REQUEST_ID_KEY, ""), context.time_remaining())
-    peer = context.peer()  # asked later, when the caller may be gone, gRPC reads freed memory
-    context.set_trailing_metadata(((call.REQUEST_ID_KEY, request_id),))
+    present = call.begin(metadata.get(call.REQUEST_ID_KEY, ""), context.time_remaining())
+    seen = _Seen(metadata, context.peer())  # asked later, when the caller may be gone, gRPC reads freed memory
+    context.set_trailing_metadata(((call.REQUEST_ID_KEY, present.request_id),))
     started = time.monotonic()
+    running = metrics.RPCS_RUNNING.labels(method)
+    running.inc()
     completed = False
-    try:
-        yield
-        completed = True
-    finally:
-        code = _code_name(context, completed=completed)
-        milliseconds = round((time.monotonic() - started) * 1000, 1)
-        log.info("call", extra={"method": method, "code": code, "ms": milliseconds, "peer": peer})
+    with tracing.span(method[1:], "SERVER", metadata) as span:
+        try:
+            yield seen
+            completed = True
+        finally:
+            present.over = True
+            running.dec()
+            code = _code_name(context, completed=completed)
+            if span:
+                span.set_attribute("rpc.grpc.status_code", code)
+            _tell(method, code, time.monotonic() - started, seen)
+
+
+def _tell(method: str, code: str, seconds: float, seen: _Seen) -> None:
+    metrics.RPC_SECONDS.labels(method, code).observe(seconds)
+    if not seen.admitted:
+        metrics.RPCS_REFUSED.labels(method, code).inc()
+    fields = {"method": method, "code": code, "ms": round(seconds * 1000, 1), "peer": seen.peer}
+    log.info("call", extra=fields | ({"caller": seen.caller} if seen.caller else {}))
 
 
 def _code_name(context: Context, *, completed: bool) -> str:
@@ -112,3 +203,13 @@ def _code_name(context: Context, *, completed: bool) -> str:
     if isinstance(code, grpc.StatusCode):
         return code.name
     return "OK" if completed else "CANCELLED"
+
+
+def _host(peer: str) -> str:
+    """`ipv4:10.0.0.1` of `ipv4:10.0.0.1:34567`: a caller without a name is told by where it calls from."""
+    return peer.rpartition(":")[0]
+
+
+def _request_type(method: str) -> Descriptor:
+    found: Descriptor = descriptor_pool.Default().FindMethodByName(method[1:].replace("/", ".")).input_type
+    return found

@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
-from services.common import call
+from services.common import call, tracing
 
 LogFormat = Literal["console", "json"]
 
@@ -41,12 +41,19 @@ class ConsoleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         stamp = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         fields = " ".join(f"{key}={value}" for key, value in _fields(record).items())
-        line = f"{stamp} {record.levelname.lower():<7} {record.getMessage()}  {fields}".rstrip()
+        line = _on_one_line(f"{stamp} {record.levelname.lower():<7} {record.getMessage()}  {fields}".rstrip())
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def _on_one_line(text: str) -> str:
+    """What a caller named must not look like a line of its own, nor talk to the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
     if request_id := call.request_id():
         fields["request_id"] = request_id
+    if trace_id := tracing.trace_id():
+        fields["trace_id"] = trace_id
     return fields

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from services.common.errors import TRANSIENT
+from services.common.errors import TRANSIENT, OverloadedError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -27,6 +27,8 @@ async def patiently(call: Callable[[], Awaitable[T]], patience_s: float) -> T:
         try:
             return await call()
         except TRANSIENT as error:
+            if isinstance(error, OverloadedError):
+                delay_s = max(delay_s, error.retry_after_s)
             if time.monotonic() + delay_s > give_up:
                 raise
             log.warning("retrying", extra={"reason": str(error), "delay_s": round(delay_s, 1)})

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, Json
 from pydantic_settings import SettingsConfigDict
 
-from services.common.call import MAX_MESSAGE_BYTES
-from services.common.settings import EMBEDDER_PORT, ServerSettings
+from services.common.methods import LARGE_BYTES
+from services.common.settings import EMBEDDER_METRICS_PORT, EMBEDDER_PORT, ServerSettings
 from services.embedder.encoder import BackEnd, Precision
 from services.embedder.templates import PLACE
 
@@ -22,6 +22,9 @@ class EmbedderSettings(ServerSettings):
 
     listen: str = f"127.0.0.1:{EMBEDDER_PORT}"
     """Address and port to serve on. Port 0 takes any free one."""
+    metrics_listen: str = f"127.0.0.1:{EMBEDDER_METRICS_PORT}"
+    """Address and port to serve Prometheus metrics on, at `/metrics`, by HTTP. Port 0 takes any free one; empty means
+    none."""
     model: str = Field("lite", min_length=1)
     """`lite` (bundled), a folder with a CLIP-family checkpoint, or its name on the hub, such as
     `openai/clip-vit-base-patch32`."""
@@ -41,7 +44,7 @@ class EmbedderSettings(ServerSettings):
     """Most images in one forward pass. How many are best is measured at start, up to this."""
     max_queue: int = Field(1024, ge=256)
     """Texts and images accepted and not yet embedded; calls beyond are refused as RESOURCE_EXHAUSTED."""
-    max_queue_bytes: int = Field(256 << 20, ge=MAX_MESSAGE_BYTES)
+    max_queue_bytes: int = Field(256 << 20, ge=LARGE_BYTES)
     """As `max_queue`, in bytes of the texts and images as they came."""
     max_image_pixels: int = Field(50_000_000, ge=1, le=89_000_000)
     """Largest image, width times height, that is decoded. At most 89 million: from there Pillow refuses by itself."""

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from services.common.settings import INDEXER_PORT, PeerSettings
+from services.common.settings import INDEXER_METRICS_PORT, INDEXER_PORT, PeerSettings
 from services.indexer.images import Keep
 
 
@@ -16,6 +16,9 @@ class IndexerSettings(PeerSettings):
 
     listen: str = f"127.0.0.1:{INDEXER_PORT}"
     """Address and port to serve on. Port 0 takes any free one."""
+    metrics_listen: str = f"127.0.0.1:{INDEXER_METRICS_PORT}"
+    """Address and port to serve Prometheus metrics on, at `/metrics`, by HTTP. Port 0 takes any free one; empty means
+    none."""
     data_folder: Path = Path("data/indexer")
     """Folder of the job database, and of downloads and uploads. Created if missing."""
     video_roots: Annotated[tuple[Path, ...], NoDecode] = ()

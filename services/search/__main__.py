@@ -14,7 +14,10 @@ from videosearch.v1 import search_pb2_grpc
 
 
 async def serve(settings: SearchSettings) -> None:
-    async with EmbedderClient(settings.embedder_address) as embedder, StoreClient(settings.store_address) as store:
+    async with (
+        EmbedderClient(settings.embedder_address, settings.credentials) as embedder,
+        StoreClient(settings.store_address, settings.credentials) as store,
+    ):
         servicer = SearchServicer(Search(embedder, settings.cached_texts), store)
         add = partial(search_pb2_grpc.add_SearchServiceServicer_to_server, servicer)
         async with Server(settings, SearchClient.service, add) as server:

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -96,7 +97,9 @@ async def recommended(examples: Mapping[str, StoredPart], ask: Callable[[Query],
 
 def _renamed(error: VideosearchError, listed: str, names: Sequence[str]) -> VideosearchError:
     """A peer's error about one of a list that it was given, by what the caller calls that one."""
-    return type(error)(re.sub(rf"^{listed}\[(\d+)\]", lambda place: names[int(place[1])], str(error)))
+    renamed = copy(error)
+    renamed.args = (re.sub(rf"^{listed}\[(\d+)\]", lambda place: names[int(place[1])], str(error)),)
+    return renamed
 
 
 async def _both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:

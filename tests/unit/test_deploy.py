@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.settings import Addresses
+from cli.settings import Services
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -89,7 +89,7 @@ def test_each_variable_is_a_setting_of_its_service(service):
 
 
 def test_each_variable_of_the_command_line_is_an_address_of_its_own():
-    known = {f"VIDEOSEARCH_{field}".upper() for field in Addresses.model_fields}
+    known = {f"VIDEOSEARCH_{field}".upper() for field in Services.model_fields}
     assert set(CONTAINERS["cli"]["environment"]) == known
 
 

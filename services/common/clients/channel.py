@@ -1,14 +1,19 @@
 """How one service calls another: with a deadline, the request id, and domain errors for failures."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from services.common import call, status
-from services.common.call import MAX_MESSAGE_BYTES
-from services.common.errors import NotFoundError, UnavailableError
+from services.common import call, status, tracing
+from services.common.clients.credentials import Credentials, Shown
+from services.common.connection import channel_options
+from services.common.errors import NotFoundError, PreconditionError, UnavailableError, VideosearchError
+from services.common.metrics import PEER_RPC_SECONDS
 
 T = TypeVar("T")
 Stub = TypeVar("Stub")
@@ -16,12 +21,10 @@ Response = TypeVar("Response")
 
 DEFAULT_TIMEOUT_S = 30.0
 
-OPTIONS = [
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_reconnect_backoff_ms", 2000),  # a restarted peer is found again within seconds
-    ("grpc.enable_http_proxy", 0),  # peers are inside; a proxy set for the outside must not take their calls
-]
+LONGEST_CALL_S = 86_400.0
+"""What takes longer will never end."""
+
+ANONYMOUS = Credentials()
 
 
 class Page(NamedTuple, Generic[T]):
@@ -39,20 +42,53 @@ class Client(Generic[Stub]):
     """Full name of the service, for health checks."""
     stub_type: Callable[[grpc.aio.Channel], Stub]
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials = ANONYMOUS) -> None:
+        """PreconditionError if the credentials cannot be used with this address, or not at all."""
         self.address = address
         self._peer = f"{self.service.rpartition('.')[2]} at {address}"
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
-        self._stub = self.stub_type(self._channel)
+        try:
+            self._shown = Shown(credentials, address)
+        except (OSError, ValueError) as error:
+            raise PreconditionError(f"the credentials for {self._peer} cannot be used: {error}") from None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._connect()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for closing in self._closing:
+            closing.cancel()
         await self._channel.close()
 
+    def _connect(self) -> None:
+        self._tls = self._shown.tls
+        options = channel_options(self.address, self.service)
+        if self._tls is None:
+            self._channel = grpc.aio.insecure_channel(self.address, options=options)
+        else:
+            self._channel = grpc.aio.secure_channel(self.address, self._tls, options=options)
+        self._connected = self.stub_type(self._channel)
+
+    def _renew(self) -> None:
+        """Connect anew once the certificates have changed; the calls on the connection before go on."""
+        if self._shown.tls is not self._tls:
+            closing = asyncio.create_task(self._channel.close(LONGEST_CALL_S))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._connect()
+
+    @property
+    def _stub(self) -> Stub:
+        self._renew()
+        return self._connected
+
     async def serving(self, timeout_s: float = 5.0) -> bool:
-        """Whether the service says that it can answer; UnavailableError if it cannot be reached."""
+        """Whether the service says that it can answer; UnavailableError if it cannot be reached.
+
+        Of an address with several replicas, whether one of them does; UnavailableError if none.
+        """
+        self._renew()
         stub: Any = health_pb2_grpc.HealthStub(self._channel)  # its types lack the methods
         request = health_pb2.HealthCheckRequest(service=self.service)
         try:
@@ -65,21 +101,25 @@ class Client(Generic[Stub]):
         self, method: Callable[..., Awaitable[Response]], request: Any, timeout_s: float = DEFAULT_TIMEOUT_S
     ) -> Response:
         """One call; `request` is a message, or an async iterator of messages for a client stream."""
-        running: Any = method(request, timeout=call.timeout_s(timeout_s), metadata=_metadata())
-        ends: list[grpc.aio.AioRpcError] = []
-        if isinstance(request, AsyncIterator):
-            running.add_done_callback(lambda ended: ends.append(_end_of(ended)))
-        try:
-            return cast(Response, await running)
-        except grpc.aio.AioRpcError as failure:
-            # When a server ends a client stream early, what it says and that a message could not be sent any more
-            # overwrite each other in any order (https://github.com/grpc/grpc/issues/36066).
-            told = (end for end in (failure, *ends) if end.details() != status.PEER_LOST)
-            raise self._error(next(told, failure)) from failure
+        with _seen(method) as metadata:
+            running: Any = method(
+                request, timeout=call.timeout_s(timeout_s), metadata=(*metadata, *self._shown.metadata)
+            )
+            ends: list[grpc.aio.AioRpcError] = []
+            if isinstance(request, AsyncIterator):
+                running.add_done_callback(lambda ended: ends.append(_end_of(ended)))
+            try:
+                return cast(Response, await running)
+            except grpc.aio.AioRpcError as failure:
+                # When a server ends a client stream early, what it says and that a message could not be sent any more
+                # overwrite each other in any order (https://github.com/grpc/grpc/issues/36066).
+                told = (end for end in (failure, *ends) if end.details() != status.PEER_LOST)
+                raise self._error(next(told, failure)) from failure
 
     async def _stream(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
         """A server stream, which may last as long as its caller wants."""
-        stream = method(request, metadata=_metadata())
+        with _seen(method) as metadata:
+            stream = method(request, metadata=(*metadata, *self._shown.metadata))
         try:
             async for response in stream:
                 yield response
@@ -106,6 +146,24 @@ def _at_once(known: Coroutine[Any, Any, Any]) -> Any:
     raise RuntimeError("the call has not ended")
 
 
-def _metadata() -> tuple[tuple[str, str], ...]:
-    request_id = call.request_id()
-    return ((call.REQUEST_ID_KEY, request_id),) if request_id else ()
+@contextlib.contextmanager
+def _seen(method: Any) -> Iterator[tuple[tuple[str, str], ...]]:
+    """While a call is made: yields what it hands down of the present one, and measures it."""
+    name = method._method.decode()  # noqa: SLF001 - nothing public of a stub says it
+    started = time.perf_counter()
+    code = grpc.StatusCode.OK.name
+    try:
+        with tracing.span(name[1:], "CLIENT"):
+            request_id = call.request_id()
+            yield (*(((call.REQUEST_ID_KEY, request_id),) if request_id else ()), *tracing.metadata())
+    except VideosearchError as error:
+        code = status.code_of(error).name
+        raise
+    except grpc.aio.AioRpcError as failure:
+        code = failure.code().name
+        raise
+    except BaseException:
+        code = grpc.StatusCode.CANCELLED.name
+        raise
+    finally:
+        PEER_RPC_SECONDS.labels(name, code).observe(time.perf_counter() - started)
