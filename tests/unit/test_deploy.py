@@ -6,10 +6,13 @@ import pytest
 import yaml
 
 from cli.settings import Services
+from services.common.settings import CallerSettings
+from tools.lock import IMAGES
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 CONTAINERS = COMPOSE["services"]
+SECURED = yaml.safe_load((ROOT / "deploy/secured.yml").read_text())["services"]
 SERVICES = ("embedder", "store", "indexer", "search")
 
 
@@ -49,10 +52,29 @@ def test_each_target_is_the_container_of_its_name():
     assert all(container["build"]["target"] == name for name, container in CONTAINERS.items())
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_an_image_has_the_extra_of_its_name_and_the_indexers_object_stores_too(target):
-    extras = "indexer,objects" if target == "indexer" else target
-    assert re.findall(r"\.whl\)\[([\w,]+)\]", TARGETS[target]) == [extras]
+@pytest.mark.parametrize("stage", [name for name in STAGES if name != "base"])
+def test_an_image_has_what_its_lock_names_and_nothing_unchecked_but_torch(stage):
+    installs = re.findall(r"pip (?:install|wheel) ([^&\n]+)", STAGES[stage])
+    locks = [
+        option
+        for install in installs
+        if "--require-hashes" in install
+        for option in install.split()
+        if "locks/" in option
+    ]
+    lock = "build" if stage == "wheel" else stage
+    assert locks[0].endswith(f"locks/{lock}.txt")
+    assert all("--no-deps" in install or "requirements-torch" in install for install in installs)
+    assert all("--only-binary :all:" in install for install in installs if "--requirement" in install)
+
+
+def test_each_image_has_its_extra_and_the_indexer_object_stores_too():
+    assert set(IMAGES) == set(TARGETS)
+    assert {image: set(extras) - {"tracing"} for image, extras in IMAGES.items()} == {
+        **{image: {image} for image in IMAGES},
+        "indexer": {"indexer", "objects"},
+    }
+    assert all("tracing" in extras for extras in IMAGES.values())
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -76,9 +98,9 @@ def test_what_the_dockerfile_copies_is_sent_to_the_builder():
         for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", stage, flags=re.MULTILINE)
         for source in sources.split()
     }
-    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    assert copied == sent
     assert all((ROOT / source).exists() for source in copied)
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert {source.partition("/")[0] for source in copied} == sent
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -88,9 +110,58 @@ def test_each_variable_is_a_setting_of_its_service(service):
     assert {name for name in CONTAINERS[service]["environment"] if name.startswith("VIDEOSEARCH_")} - known == set()
 
 
-def test_each_variable_of_the_command_line_is_an_address_of_its_own():
+def test_the_command_line_is_told_each_address():
     known = {f"VIDEOSEARCH_{field}".upper() for field in Services.model_fields}
-    assert set(CONTAINERS["cli"]["environment"]) == known
+    told = {name for name in CONTAINERS["cli"]["environment"] if name.startswith("VIDEOSEARCH_")}
+    assert {name for name in known if name.endswith("_ADDRESS")} <= told <= known
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_traces_are_sent_by_all_or_by_none(container):
+    names = ("VIDEOSEARCH_TRACING", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    assert [CONTAINERS[container]["environment"][name] for name in names] == ["${VIDEOSEARCH_TRACING:-false}", None]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_metrics_are_served_inside_the_network_and_not_published(service):
+    port = settings_of(service).model_fields["metrics_listen"].default.rpartition(":")[2]
+    assert CONTAINERS[service]["environment"][f"VIDEOSEARCH_{service.upper()}_METRICS_LISTEN"] == f"0.0.0.0:{port}"
+    assert not [published for published in CONTAINERS[service]["ports"] if published.endswith(port)]
+
+
+def caller_variables():
+    return {CallerSettings.model_fields[field].validation_alias for field in CallerSettings.model_fields}
+
+
+@pytest.mark.parametrize("container", SECURED)
+def test_secured_containers_are_told_what_they_understand(container):
+    settings = (
+        set() if container == "cli" else set(map(settings_of(container).variable, settings_of(container).model_fields))
+    )
+    assert set(SECURED[container]["environment"]) - settings - caller_variables() == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_secured_services_serve_tls_take_tokens_and_trust_their_own_authority_when_asked_for_health(service):
+    environment = SECURED[service]["environment"]
+    assert environment["VIDEOSEARCH_TLS_CERTIFICATE_FILE"] == "/run/own/certificate.pem"
+    assert environment["VIDEOSEARCH_TLS_KEY_FILE"] == "/run/own/key.pem"
+    assert environment["VIDEOSEARCH_TLS_CA_FILE"] == "/run/shared/ca.pem"
+    assert environment["VIDEOSEARCH_TOKENS_FILE"] == "/run/shared/tokens"
+
+
+@pytest.mark.parametrize("container", ["indexer", "search", "cli"])
+def test_secured_callers_show_a_token_and_trust_the_authority(container):
+    environment = SECURED[container]["environment"]
+    assert environment["VIDEOSEARCH_TOKEN_FILE"] == "/run/own/token"
+    assert environment["VIDEOSEARCH_TLS_CA_FILE"] == "/run/shared/ca.pem"
+
+
+def test_each_secured_container_sees_its_own_secrets_and_the_shared_ones_and_cannot_change_them():
+    assert set(SECURED) == set(CONTAINERS)
+    for name, container in SECURED.items():
+        volumes = [re.sub(r"\$\{.*?\}", "FOLDER", volume) for volume in container["volumes"]]
+        assert volumes == ["FOLDER/shared:/run/shared:ro", f"FOLDER/{name}:/run/own:ro"]
 
 
 @pytest.mark.parametrize("service", SERVICES)
