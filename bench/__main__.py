@@ -18,6 +18,7 @@ from bench.retrieval import retrieval
 from bench.scenes import scenes
 from bench.search import search
 from bench.soak import soak
+from bench.trust import trust
 from bench.videos import bench_video
 from services.embedder.encoder import BackEnd, Precision
 
@@ -53,6 +54,10 @@ BENCHMARKS: dict[str, tuple[Callable[[argparse.Namespace], dict[str, Any]], str]
         "how fast, how rightly and in how much memory the store finds scenes, at several sizes",
     ),
     "soak": (lambda given: soak(given.model), "the indexer's memory over 200 videos in a row"),
+    "trust": (
+        lambda given: trust(given.model, given.scenes),
+        "what a query takes more with mutual TLS, tokens, metrics and traces",
+    ),
 }
 
 
@@ -69,6 +74,7 @@ def main() -> None:
         commands[name].add_argument("--photographs", type=Path, help="a folder laid out as Flickr8k")
     commands["search"].add_argument("--sizes", type=_numbers, default="10000,100000", help="of scenes, with commas")
     commands["e2e"].add_argument("--scenes", type=int, default=100_000, help="in the store")
+    commands["trust"].add_argument("--scenes", type=int, default=5_000, help="in the store")
     commands["retrieval"].add_argument("--videos", type=Path, help="a folder of videos with a captions.json")
     arguments = parser.parse_args()
     transformers_logging.disable_progress_bar()

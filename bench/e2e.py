@@ -16,6 +16,8 @@ from bench.clusters import SAMPLES_PER_SCENE, Clusters, fill
 from bench.measure import machine, milliseconds
 from bench.system import running
 from services.common import vectors
+from services.common.clients.channel import ANONYMOUS
+from services.common.clients.credentials import Credentials
 from services.common.clients.embedder import EmbedderClient
 from services.common.clients.search import SearchClient
 from services.common.clients.store import StoreClient
@@ -48,16 +50,16 @@ def e2e(model: str, scene_count: int) -> dict[str, Any]:
 async def _e2e(model: str, scene_count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         async with running(model, Path(folder)) as stack:
-            await _fill(stack, scene_count)
+            await fill_store(stack, scene_count)
             figures = await _figures(stack)
     return {**figures, "scenes": scene_count, "machine": machine()}
 
 
-async def _fill(stack: Stack, scene_count: int) -> None:
+async def fill_store(stack: Stack, scene_count: int, credentials: Credentials = ANONYMOUS) -> None:
     """Stop the store, write what it shall hold, and wait until it searches that as it will from then on."""
     store = stack.services["store"]
     await store.stop()
-    async with EmbedderClient(stack.addresses["embedder"]) as embedder:
+    async with EmbedderClient(stack.addresses["embedder"], credentials) as embedder:
         served = await embedder.model()
         embedded = [await embedder.embed_texts(texts) for texts in _batches(_texts())]
     matrix = np.stack([one.vector for batch in embedded for one in batch])
@@ -66,7 +68,7 @@ async def _fill(stack: Stack, scene_count: int) -> None:
     await asyncio.to_thread(fill, Path(stack.environment["VIDEOSEARCH_STORE_DATA_FOLDER"]), videos)
     await store.start()
     await store.ready(timeout_s=600)
-    async with StoreClient(store.address) as client:
+    async with StoreClient(store.address, credentials) as client:
         stats = await client.stats()
         while stats.sample_count >= EXACT_SAMPLES and not stats.approximate_sample_count:
             await asyncio.sleep(0.2)

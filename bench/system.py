@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.measure import PeakMemory
+from services.common.clients.channel import ANONYMOUS
+from services.common.clients.credentials import Credentials
 from services.common.clients.indexer import IndexerClient
 from services.common.jobs import IndexJob, JobState
 from tools.stack import Stack
@@ -27,11 +29,17 @@ class Indexing:
 
 
 @asynccontextmanager
-async def running(model: str, videos: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[Stack]:
-    """All services, with their data in a folder of their own; files under `videos` may be indexed."""
+async def running(
+    model: str, videos: Path, more: Mapping[str, str] | None = None, credentials: Credentials = ANONYMOUS
+) -> AsyncIterator[Stack]:
+    """All services, with their data in a folder of their own; files under `videos` may be indexed.
+
+    `more` settings may ask for credentials.
+    """
     settings = {"VIDEOSEARCH_EMBEDDER_MODEL": model, "VIDEOSEARCH_INDEXER_VIDEO_ROOTS": str(videos), **(more or {})}
     with tempfile.TemporaryDirectory() as folder:
-        async with Stack(Path(folder), log=lambda _name, _line: None, settings=settings) as stack:
+        data = Path(folder)
+        async with Stack(data, log=lambda _name, _line: None, settings=settings, credentials=credentials) as stack:
             yield stack
 
 

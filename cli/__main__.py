@@ -1,19 +1,23 @@
 """`videosearch`: find the moment in any video by describing it."""
 
+import contextlib
 import errno
 import io
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
 import typer
+from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from cli import exits, index, jobs, models, output, recommend, search, sources, status, store, timeline, videos
-from services.common import call
-from services.common.errors import InvalidInputError, PreconditionError, VideosearchError
+from cli import exits, index, jobs, models, output, recommend, search, sources, status, store, timeline, token, videos
+from cli.settings import Services
+from services.common import call, tracing
+from services.common.errors import InvalidInputError, PreconditionError, StartupError, VideosearchError
 
 
 class Commands(TyperGroup):
@@ -30,6 +34,8 @@ class Commands(TyperGroup):
             return self._flushed(ctx)
         except VideosearchError as error:
             raise _exit(error) from None
+        except ValidationError as error:
+            raise _exit(InvalidInputError(Services.problem(error))) from None
         except grpc.aio.AioRpcError as error:  # a status that no service sends on purpose
             output.tell(f"videosearch: {error.details()} (request id {call.request_id()})")
             raise typer.Exit(exits.FAILED) from None
@@ -67,11 +73,12 @@ app.add_typer(videos.app, name="videos")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")
+app.command()(token.token)
 app.command()(status.status)
 
 
 @app.callback()
-def start() -> None:
+def start(context: typer.Context) -> None:
     """Find the moment in any video by describing it.
 
     The services are expected on this machine; VIDEOSEARCH_EMBEDDER_ADDRESS, VIDEOSEARCH_STORE_ADDRESS,
@@ -79,6 +86,23 @@ def start() -> None:
     """
     logging.getLogger("services").addHandler(logging.NullHandler())  # the commands say in words what a log would
     call.begin()
+    context.with_resource(_traced(context.invoked_subcommand or ""))
+
+
+@contextlib.contextmanager
+def _traced(command: str) -> Iterator[None]:
+    """A trace of the command, if that is set; it is sent at the end, which takes no longer than a moment."""
+    logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
+    try:
+        if Services().tracing:
+            tracing.configure("cli", tracing.MOMENT_S)
+    except StartupError as error:
+        raise PreconditionError(str(error)) from None
+    try:
+        with tracing.root(f"videosearch {command}", {}):
+            yield
+    finally:
+        tracing.stop()
 
 
 def main() -> None:

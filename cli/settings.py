@@ -24,6 +24,8 @@ class Services(CallerSettings):
     """Where the indexer is found."""
     search_address: str = f"127.0.0.1:{SEARCH_PORT}"
     """Where the search service is found."""
+    tracing: bool = False
+    """Trace the command, as the services do what they are asked."""
 
     def embedder(self, address: str = "") -> EmbedderClient:
         return EmbedderClient(address or self.embedder_address, self.credentials)

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Awaitable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 import typer
 from rich.filesize import decimal
 
 from cli import exits, output
 from cli.pages import collect
+from cli.problems import Health, Problem, Status, problems
 from cli.settings import Services
 from services.common.clients.channel import Client
 from services.common.clients.indexer import IndexerClient
@@ -23,41 +24,22 @@ T = TypeVar("T")
 COUNTED = (JobState.QUEUED, JobState.RUNNING, JobState.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
-    address: str
-    health: Literal["serving", "not serving", "unreachable"]
-    reason: str = ""
-    """Why it cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What could be learned; None is what could not."""
-
-    services: dict[str, Health]
-    model: Model | None
-    store: StoreStats | None
-    jobs: dict[JobState, int] | None
-
-    @property
-    def models_differ(self) -> bool:
-        """Whether the store's embeddings are of another model than the embedder serves, so that no search works."""
-        return bool(self.model and self.store and self.store.model and self.store.model != self.model.fingerprint)
-
-
 def status(as_json: output.AsJson = False) -> None:
-    """Show the four services: health, model, counts."""
-    found = asyncio.run(_status(Services()))
+    """Show the four services: health, model, counts, and what is wrong."""
+    found, wrong = asyncio.run(_status(Services()))
     if as_json:
-        output.print_json({**output.plain(found), "models_differ": found.models_differ})
+        output.print_json({**output.plain(found), "models_differ": found.models_differ, "problems": wrong})
     else:
         _print(found)
+        for problem in wrong:
+            output.tell(str(problem))
+        if not wrong:
+            output.tell("All is well.")
     if any(health.health != "serving" for health in found.services.values()):
         raise typer.Exit(exits.CODES[UnavailableError])
 
 
-async def _status(services: Services) -> Status:
+async def _status(services: Services) -> tuple[Status, list[Problem]]:
     async with (
         services.embedder() as embedder,
         services.store() as store,
@@ -65,11 +47,22 @@ async def _status(services: Services) -> Status:
         services.search() as search,
     ):
         clients: dict[str, Client[Any]] = {"embedder": embedder, "store": store, "indexer": indexer, "search": search}
-        healths = await asyncio.gather(*map(_health, clients.values()))
+        healths = dict(zip(clients, await asyncio.gather(*map(_health, clients.values())), strict=True))
+        refusals: dict[str, VideosearchError] = {}
+
+        async def answer(name: str, asked: Awaitable[T]) -> T | None:
+            try:
+                return await asked
+            except VideosearchError as error:
+                if healths[name].health == "serving":
+                    refusals[name] = error
+                return None
+
         model, stats, jobs = await asyncio.gather(
-            _if_known(embedder.model()), _if_known(store.stats()), _if_known(_job_counts(indexer))
+            answer("embedder", embedder.model()), answer("store", store.stats()), answer("indexer", _jobs(indexer))
         )
-    return Status(dict(zip(clients, healths, strict=True)), model, stats, jobs)
+    found = Status(healths, model, stats, *(jobs or (None, None)))
+    return found, problems(found, refusals)
 
 
 async def _health(client: Client[Any]) -> Health:
@@ -79,17 +72,12 @@ async def _health(client: Client[Any]) -> Health:
         return Health(client.address, "unreachable", str(error))
 
 
-async def _if_known(answer: Awaitable[T]) -> T | None:
-    try:
-        return await answer
-    except VideosearchError:
-        return None
-
-
-async def _job_counts(indexer: IndexerClient) -> dict[JobState, int]:
+async def _jobs(indexer: IndexerClient) -> tuple[dict[JobState, int], int]:
+    """By state, and how many have failed within a day."""
     jobs = await collect(lambda size, token: indexer.jobs(size, token, COUNTED))
-    counts = Counter(job.state for job in jobs)
-    return {state: counts[state] for state in COUNTED}
+    counts, yesterday = Counter(job.state for job in jobs), datetime.now(UTC) - timedelta(days=1)
+    lately = sum(job.state is JobState.FAILED and bool(job.end_time and job.end_time > yesterday) for job in jobs)
+    return {state: counts[state] for state in COUNTED}, lately
 
 
 def _print(found: Status) -> None:
@@ -100,16 +88,6 @@ def _print(found: Status) -> None:
     }
     rows = [(name, service.address, service.health, details.get(name, "")) for name, service in found.services.items()]
     output.print_table(("service", "address", "health", "details"), rows)
-    for service in found.services.values():
-        if service.reason:
-            output.tell(service.reason)
-    if found.store and found.store.read_only_reason:
-        output.tell(f"The store takes no writes: {found.store.read_only_reason}")
-    if found.models_differ and found.model and found.store:
-        output.tell(
-            f"The store holds embeddings of model {found.store.model}, the embedder serves {found.model.fingerprint}: "
-            "searches are refused. Serve that model again, or delete the videos and index them anew."
-        )
 
 
 def _model_line(model: Model | None) -> str:
@@ -126,5 +104,5 @@ def _store_line(stats: StoreStats | None) -> str:
     return ", ".join([*(output.counted(n, noun) for noun, n in counts.items()), decimal(stats.disk_size_bytes)])
 
 
-def _jobs_line(jobs: dict[JobState, int] | None) -> str:
+def _jobs_line(jobs: Mapping[JobState, int] | None) -> str:
     return "" if jobs is None else ", ".join(f"{count} {state}" for state, count in jobs.items()) + " jobs"

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from services.common import convert, vectors
+from services.common.clients.channel import ANONYMOUS
+from services.common.clients.credentials import Credentials
 from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.store import StoreClient
@@ -111,6 +113,7 @@ async def indexing(
     max_attempts: int = 1,
     limits: Limits | None = None,
     rule: ImageRule | None = None,
+    credentials: Credentials = ANONYMOUS,
 ) -> AsyncIterator[Indexing]:
     """Indexer, and store unless there is one, with data under `folder`; `folder / "videos"` may be indexed."""
     root = folder / "videos"
@@ -119,7 +122,7 @@ async def indexing(
         videos = await stack.enter_async_context(
             StoreClient(store_address) if store_address else store(folder / "store")
         )
-        embedder = await stack.enter_async_context(EmbedderClient(embedder_address))
+        embedder = await stack.enter_async_context(EmbedderClient(embedder_address, credentials))
         database = Database(folder / "indexer")
         stack.callback(database.close)
         jobs = Jobs(database, max_queued)

@@ -11,7 +11,7 @@ import numpy as np
 
 from services.common import vectors
 from services.common.clients.store import StoreClient
-from services.common.media import Sample, Scene, Segment, Vector, Video
+from services.common.media import Sample, Scene, Segment, StoreStats, Vector, Video
 from services.common.ranking import EmbeddingPart, Query, RankedScenes, RankedVideos, SceneRanking, VideoRanking
 from services.store import queries
 from services.store.catalog import Catalog
@@ -66,6 +66,11 @@ def indexed(stored: Video, its_scenes: Sequence[Scene]) -> IndexedVideo:
     for one in its_scenes:
         draft.add(one)
     return draft.finish()
+
+
+def counts(stats: StoreStats) -> StoreStats:
+    """Without what depends on the machine and on how it came there."""
+    return replace(stats, disk_size_bytes=0, vectors_size_bytes=0, disk_free_bytes=0)
 
 
 def embeddings_of(stored: Video, made: Iterable[Scene], model: str, *, discard: bool = False) -> EmbeddingsDraft:

@@ -13,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from services.common.clients.channel import Client
+from services.common.clients.channel import ANONYMOUS, Client
+from services.common.clients.credentials import Credentials
 from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.search import SearchClient
@@ -42,11 +43,15 @@ class StackError(Exception):
 class Service:
     """One service as a process, which can be killed and started again at the same address."""
 
-    def __init__(self, name: str, address: str, environment: Mapping[str, str], log: Log) -> None:
+    def __init__(
+        self, name: str, address: str, environment: Mapping[str, str], log: Log, credentials: Credentials = ANONYMOUS
+    ) -> None:
+        """The credentials are those with which it is asked whether it is ready."""
         self.name = name
         self.address = address
         self._environment = environment
         self._log = log
+        self._credentials = credentials
         self._lines: deque[str] = deque(maxlen=5)
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
@@ -71,7 +76,7 @@ class Service:
     async def ready(self, timeout_s: float = 120.0) -> None:
         """Return once the service is SERVING."""
         deadline = time.monotonic() + timeout_s
-        async with CLIENTS[self.name](self.address) as client:
+        async with CLIENTS[self.name](self.address, self._credentials) as client:
             while time.monotonic() < deadline:
                 await self.raise_if_stopped()
                 try:
@@ -124,9 +129,18 @@ class Stack:
     """All four services; entered, they are ready, and left, they have stopped."""
 
     def __init__(
-        self, folder: Path, *, log: Log, addresses: Mapping[str, str] | None = None, settings: Mapping[str, str]
+        self,
+        folder: Path,
+        *,
+        log: Log,
+        addresses: Mapping[str, str] | None = None,
+        settings: Mapping[str, str],
+        credentials: Credentials = ANONYMOUS,
     ) -> None:
-        """Keep data under `folder`; take free ports unless `addresses` names them; pass `settings` as environment."""
+        """Keep data under `folder`; take free ports unless `addresses` names them; pass `settings` as environment.
+
+        `credentials` fit those settings: with them the services are asked whether they are ready.
+        """
         self.addresses = dict(addresses or free_addresses())
         self.environment = {
             **{f"VIDEOSEARCH_{name.upper()}_ADDRESS": address for name, address in self.addresses.items()},
@@ -137,7 +151,7 @@ class Stack:
             **settings,
         }
         self.services = {
-            name: Service(name, address, self.environment, log) for name, address in self.addresses.items()
+            name: Service(name, address, self.environment, log, credentials) for name, address in self.addresses.items()
         }
 
     async def __aenter__(self) -> Self:

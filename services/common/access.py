@@ -18,7 +18,7 @@ is passwords (https://datatracker.ietf.org/doc/html/rfc6750#section-5.2 asks of 
 MIN_TOKEN_LENGTH = 32
 """Characters of a token."""
 
-_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<role>read|write|admin):(?P<token>\S+)")
+_ENTRY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<role>read|write|admin):(?P<token>[!-~]+)")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -73,8 +73,11 @@ def new_token() -> str:
 
 
 def line_of(caller: Caller, token: str) -> str:
-    """A line for the file of tokens, from which the token cannot be had."""
-    return f"{caller.name}:{caller.role.name.lower()}:{_digest(token)}"
+    """A line for the file of tokens, from which the token cannot be had. ValueError if the name is none."""
+    line = f"{caller.name}:{caller.role.name.lower()}:{_digest(token)}"
+    if not _ENTRY.fullmatch(line):
+        raise ValueError(f"{caller.name!r} is no name: take 1 to 64 letters (a to z), digits, and any of _.-")
+    return line
 
 
 def _read(file: Path) -> dict[str, Caller]:

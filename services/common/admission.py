@@ -10,8 +10,8 @@ from services.common.errors import OverloadedError
 BURST_S = 1.0
 """A caller that was silent may make the calls of so long a time at once."""
 
-MAX_IDLE_CALLERS = 10_000
-"""Remembered though they have no call running."""
+MAX_CALLERS = 10_000
+"""Remembered, beyond those that have a call running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Admission:
         limits = self._limits
         if limits.calls and self._running >= limits.calls:
             raise OverloadedError(f"all {limits.calls} calls that run here at once are taken: try again later")
-        caller = self._callers.setdefault(name, _Caller())
+        caller = self._callers[name] = self._callers.pop(name, _Caller())  # the last of them now
         if limits.caller_calls and caller.running >= limits.caller_calls:
             raise OverloadedError(f"{limits.caller_calls} calls of yours run already: wait for one to end")
         if limits.caller_rate:
@@ -72,8 +72,9 @@ class Admission:
         caller.due = due + 1 / rate
 
     def _forget(self, name: str, caller: _Caller) -> None:
+        """Of whom nothing is left to know; and of too many, who has not called for the longest time."""
         if not caller.running and caller.due <= self._clock():
-            self._callers.pop(name, None)
-        elif len(self._callers) > MAX_IDLE_CALLERS:
-            now = self._clock()
-            self._callers = {key: one for key, one in self._callers.items() if one.running or one.due > now}
+            del self._callers[name]
+        elif len(self._callers) > MAX_CALLERS:
+            idle = (name for name, one in self._callers.items() if not one.running)
+            self._callers.pop(next(idle, ""), None)

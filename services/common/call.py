@@ -30,8 +30,8 @@ _present: ContextVar[Call] = ContextVar("call", default=Call())  # noqa: B039 - 
 
 
 def begin(request_id: str = "", remaining_s: float | None = None) -> Call:
-    """Start a call in the present task; an id that is empty or too long is replaced by a new one."""
-    if not request_id or len(request_id) > MAX_REQUEST_ID_LENGTH:
+    """Start a call in the present task; an id that is empty, too long or no plain text is replaced by a new one."""
+    if not 0 < len(request_id) <= MAX_REQUEST_ID_LENGTH or not (request_id.isascii() and request_id.isprintable()):
         request_id = uuid.uuid4().hex
     begun = Call(request_id, math.inf if remaining_s is None else time.monotonic() + remaining_s)
     _present.set(begun)

@@ -3,6 +3,9 @@
 `services/common/status.py` gives each error its gRPC status, and nothing else does.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class VideosearchError(Exception):
     """Its text is meant for the caller: what is wrong and what to do. It must hold nothing secret."""
@@ -14,6 +17,15 @@ class InvalidInputError(VideosearchError):
     A text about one field begins with the field's path, as in `filter.video_ids[2] is empty`, and the path goes to the
     caller by itself too.
     """
+
+
+@contextlib.contextmanager
+def within(field: str) -> Iterator[None]:
+    """What is said here of fields of one message is about those of the field that holds it."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{field}.{error}") from error
 
 
 class NotFoundError(VideosearchError):

@@ -11,13 +11,13 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for 
 
 
 @contextlib.contextmanager
-def serving(listen: str) -> Iterator[int]:
-    """Serve `/metrics` at an address and port, from a thread; yields the port. StartupError if it cannot."""
+def serving(listen: str, setting: str) -> Iterator[int]:
+    """Serve `/metrics` at an address and port, from a thread; yields the port. StartupError, with `setting`, if not."""
     host, _, port = listen.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host.strip("[]"))
     except (OSError, ValueError) as error:
-        raise StartupError(f"cannot serve metrics on {listen}: is the port taken? ({error})") from None
+        raise StartupError(f"cannot serve metrics on {setting}={listen}: is the port taken? ({error})") from None
     try:
         yield server.server_port
     finally:

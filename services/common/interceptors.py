@@ -1,5 +1,6 @@
 """What happens around every call: its caller may make it, errors become statuses, it is counted, one line is logged."""
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -16,8 +17,15 @@ from google.protobuf.message import DecodeError
 from services.common import access, call, metrics, status, tracing
 from services.common.access import Tokens
 from services.common.admission import Admission
-from services.common.errors import InvalidInputError, OverloadedError, UnavailableError, VideosearchError
-from services.common.methods import METHODS
+from services.common.errors import (
+    ForbiddenError,
+    InvalidInputError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnavailableError,
+    VideosearchError,
+)
+from services.common.methods import LOOK, METHODS
 
 log = logging.getLogger("services.rpc")
 
@@ -33,11 +41,19 @@ NOT_AGAIN = (("grpc-retry-pushback-ms", "-1"),)
 (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)."""
 
 
+LOGGED_ERROR = 500
+"""Characters of an error in the line of its call; it may quote what the caller has sent."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Unreadable:
     """In place of a message that cannot be read: a deserializer cannot answer the call, so the handler does."""
 
-    reason: str
+    error: Exception
+
+
+class _TooLargeError(Exception):
+    """As gRPC itself says it of messages beyond the limit of all methods, so that there is one answer to both."""
 
 
 @dataclass(slots=True)
@@ -47,13 +63,16 @@ class _Seen:
     metadata: dict[str, str]
     peer: str
     caller: str = ""
+    """By the name of its token, or else by that in its certificate."""
     admitted: bool = False
+    error: str = ""
+    """Why it failed."""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Guards our own methods, and reflection from strangers.
 
-    Health checks are left alone: they and reflection have manners of their own (grpc/grpc issue 28728).
+    Health checks are only read: they and reflection have manners of their own (grpc/grpc issue 28728).
     """
 
     def __init__(self, tokens: Tokens, admission: Admission) -> None:
@@ -67,8 +86,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # the stubs know only handlers of the blocking server
         handler: Any = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or method.startswith(HEALTH):
-            return handler
+        if handler is None:
+            return None
+        if method.startswith(HEALTH):
+            return _of_health(handler, method)
         if method not in METHODS:
             return self._of_others(handler, method)
         read, write = _reader(method, handler.request_deserializer), handler.response_serializer
@@ -85,54 +106,72 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(requests: Any, context: Context) -> None:
             with _seen(method, context) as seen:
                 try:
-                    self._authorize(method, seen)
-                except VideosearchError as error:
+                    self._authorize(method, seen, context)
+                    seen.admitted = True
+                    await _written(handler.stream_stream)(_readable(requests), context)
+                except (VideosearchError, _TooLargeError) as error:
+                    seen.error = str(error)
                     await _abort(error, context, None)
-                await _written(handler.stream_stream)(requests, context)
 
-        return grpc.stream_stream_rpc_method_handler(
-            guarded,
-            handler.request_deserializer,
-            handler.response_serializer,
-        )
+        read = _reader(method, handler.request_deserializer)
+        return grpc.stream_stream_rpc_method_handler(guarded, read, handler.response_serializer)
 
     def _guarded(self, method: str, handle: Handle) -> Handle:
         async def guarded(request: Any, context: Context) -> Any:
             with _seen(method, context) as seen:
                 try:
-                    self._authorize(method, seen)
+                    self._authorize(method, seen, context)
                     with self._admission.entered(seen.caller or _host(seen.peer)):
                         seen.admitted = True
                         return await handle(_readable(request), context)
                 except Exception as error:  # noqa: BLE001 - the one place where any failure becomes a status
-                    await _abort(error, context, _request_type(method))
+                    seen.error = str(error) if isinstance(error, VideosearchError) else repr(error)
+                    await _abort(_not_of_caller(error, method, seen), context, _request_type(method))
 
         return guarded
 
-    def _authorize(self, method: str, seen: _Seen) -> None:
+    def _authorize(self, method: str, seen: _Seen, context: Context) -> None:
         caller = self._tokens.caller(seen.metadata.get("authorization", ""))
-        seen.caller = caller.name
+        seen.caller = caller.name or _common_name(context)
         access.allow(caller, method)
 
 
+def _of_health(handler: Any, method: str) -> Any:
+    """Health checks, which would fail at what is no message."""
+
+    def readable(handle: Handle) -> Handle:
+        async def checked(request: Any, context: Context) -> Any:
+            if isinstance(request, _Unreadable):
+                await _abort(request.error, context, None)
+            return await handle(request, context)
+
+        return checked
+
+    read, write = _reader(method, handler.request_deserializer), handler.response_serializer
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(readable(handler.unary_stream), read, write)
+    return grpc.unary_unary_rpc_method_handler(readable(handler.unary_unary), read, write)
+
+
 def _reader(method: str, deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    most = METHODS[method].request_bytes
+    most = METHODS.get(method, LOOK).request_bytes
 
     def read(data: bytes) -> Any:
         if len(data) > most:
-            return _Unreadable(f"a message of {len(data)} bytes; {method.rpartition('/')[2]} takes at most {most}")
+            return _Unreadable(_TooLargeError(f"SERVER: Received {status.TOO_LARGE} ({len(data)} vs. {most})"))
         try:
             return deserializer(data)
         except DecodeError:
-            return _Unreadable("the request is no message of the type that this method takes, or nests too deep")
+            reason = "the request is no message of the type that this method takes, or nests too deep"
+            return _Unreadable(InvalidInputError(reason))
 
     return read
 
 
 def _readable(request: Any) -> Any:
-    """The request, or the stream of them; InvalidInputError where a message is none."""
+    """The request, or the stream of them; raises what is wrong with one that could not be read."""
     if isinstance(request, _Unreadable):
-        raise InvalidInputError(request.reason)
+        raise request.error
     return _each_readable(request) if isinstance(request, AsyncIterator) else request
 
 
@@ -155,14 +194,25 @@ def _written(handle: Callable[[Any, Context], AsyncIterator[Any]]) -> Handle:
     return write
 
 
+def _not_of_caller(error: Exception, method: str, seen: _Seen) -> Exception:
+    """A peer that refuses the token of this service says nothing of its caller's, which was admitted."""
+    if not seen.admitted or not isinstance(error, UnauthenticatedError | ForbiddenError):
+        return error
+    service = method.split("/")[1].rpartition(".")[2]
+    log.warning("own token refused", extra={"reason": str(error)})
+    return PreconditionError(f"{service} itself is refused by {error}")
+
+
 async def _abort(error: Exception, context: Context, request: Descriptor | None) -> None:
-    if isinstance(error, grpc.aio.AbortError):
+    if isinstance(error, grpc.aio.AbortError | grpc.aio.InternalError):
         raise error
+    if isinstance(error, _TooLargeError):
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
     if not isinstance(error, VideosearchError):
         log.error("unexpected failure", exc_info=error)
         await context.abort(grpc.StatusCode.INTERNAL, "internal error; the server's log has the details")
-    trailing = (*context.trailing_metadata(), *status.details_of(error, request))
-    if isinstance(error, UnavailableError | OverloadedError):
+    trailing = (*(context.trailing_metadata() or ()), *status.details_of(error, request))
+    if isinstance(error, UnavailableError):
         trailing = (*trailing, *NOT_AGAIN)
     await context.abort(status.code_of(error), status.message_of(error), trailing)
 
@@ -177,16 +227,18 @@ def _seen(method: str, context: Context) -> Iterator[_Seen]:
     running = metrics.RPCS_RUNNING.labels(method)
     running.inc()
     completed = False
-    with tracing.span(method[1:], "SERVER", metadata) as span:
+    span = tracing.begin(method, "SERVER", metadata)
+    with tracing.present(span):
         try:
             yield seen
             completed = True
+        except grpc.aio.InternalError:  # of gRPC: nothing can be sent any more, because the caller has gone
+            raise asyncio.CancelledError from None
         finally:
             present.over = True
             running.dec()
             code = _code_name(context, completed=completed)
-            if span:
-                span.set_attribute("rpc.grpc.status_code", code)
+            tracing.end(span, code)
             _tell(method, code, time.monotonic() - started, seen)
 
 
@@ -194,8 +246,9 @@ def _tell(method: str, code: str, seconds: float, seen: _Seen) -> None:
     metrics.RPC_SECONDS.labels(method, code).observe(seconds)
     if not seen.admitted:
         metrics.RPCS_REFUSED.labels(method, code).inc()
+    known = {"caller": seen.caller, "error": seen.error[:LOGGED_ERROR]}
     fields = {"method": method, "code": code, "ms": round(seconds * 1000, 1), "peer": seen.peer}
-    log.info("call", extra=fields | ({"caller": seen.caller} if seen.caller else {}))
+    log.info("call", extra=fields | {name: value for name, value in known.items() if value})
 
 
 def _code_name(context: Context, *, completed: bool) -> str:
@@ -203,6 +256,12 @@ def _code_name(context: Context, *, completed: bool) -> str:
     if isinstance(code, grpc.StatusCode):
         return code.name
     return "OK" if completed else "CANCELLED"
+
+
+def _common_name(context: Context) -> str:
+    """Of the caller's certificate, or "" if it has shown none."""
+    names = context.auth_context().get("x509_common_name", ())
+    return next((name.decode(errors="replace") for name in names), "")
 
 
 def _host(peer: str) -> str:

@@ -217,3 +217,9 @@ class StoreStats:
     """Sampled frames in the approximate index; the others are searched exactly."""
     read_only_reason: str
     """Why the store takes no writes; empty if it does."""
+    approximate_failure: str = ""
+    """Why there is no approximate index at present, so that searches are slower; empty if nothing went wrong."""
+    vectors_size_bytes: int = 0
+    """Memory that the embeddings take."""
+    disk_free_bytes: int = 0
+    """Room that is left on the disk of the database."""

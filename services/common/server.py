@@ -24,6 +24,9 @@ from services.common.tls import server_credentials
 
 log = logging.getLogger(__name__)
 
+KEEP_INTERVAL_S = 0.05
+"""Between looks whether the gRPC server still runs."""
+
 LAST_WORDS_S = 0.1
 """Until those who watch the health have been told that it ends."""
 
@@ -41,35 +44,29 @@ class Server:
         """StartupError if what the settings say of TLS or tokens cannot be had, or is not safe."""
         self._settings = settings
         self._service_name = service_name
-        self._health = _Health()
+        self._health = _Health("", service_name)
         self._tls = _tls(settings)
         tokens = _tokens(settings)
         self._open = not tokens and not settings.tls_client_ca_file
         limits = CallLimits(settings.max_calls, settings.max_calls_per_caller, settings.max_calls_per_second_per_caller)
-        self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(tokens, Admission(limits))], options=SERVER_OPTIONS
-        )
-        add(self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if settings.reflection:
-            names = (service_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+        self._interceptor = CallInterceptor(tokens, Admission(limits))
+        self._add = add
+        self._server = self._made()
+        self._keeping: asyncio.Task[None] | None = None
+        self._stopping: set[asyncio.Task[None]] = set()
         self._left = AsyncExitStack()
         self.port = 0
         self.metrics_port = 0
 
     async def __aenter__(self) -> Self:
         listen = self._settings.listen
-        try:
-            self.port = (
-                self._server.add_secure_port(listen, self._tls) if self._tls else self._server.add_insecure_port(listen)
-            )
-        except RuntimeError as error:
-            raise StartupError(f"cannot listen on {listen}: is the port taken? ({error})") from None
+        self.port = self._bound(listen)
         if self._settings.metrics_listen:
-            self.metrics_port = self._left.enter_context(exposition.serving(self._settings.metrics_listen))
+            setting = self._settings.variable("metrics_listen")
+            self.metrics_port = self._left.enter_context(exposition.serving(self._settings.metrics_listen, setting))
         await self._set_health(serving=False)
         await self._server.start()
+        self._keeping = asyncio.create_task(self._keep())
         where = {"address": listen, "port": self.port, "metrics_port": self.metrics_port, "tls": self._tls is not None}
         log.info("listening", extra=where)
         if self._open and not is_local(listen):
@@ -90,11 +87,58 @@ class Server:
         log.info("draining", extra={"grace_s": self._settings.grace_s})
         metrics.SERVING.set(0)
         await self._health.enter_graceful_shutdown()
-        stopping = asyncio.create_task(self._server.stop(self._settings.grace_s))
-        await self._health.leave()
-        await stopping
+        await self._health.leave()  # first, so that clients of several replicas call the others from now on
+        if self._keeping:
+            self._keeping.cancel()
+        await asyncio.gather(self._server.stop(self._settings.grace_s), *self._stopping)
         await self._left.aclose()
         log.info("stopped")
+
+    def _made(self) -> grpc.aio.Server:
+        server = grpc.aio.server(interceptors=[self._interceptor], options=SERVER_OPTIONS)
+        self._add(server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._settings.reflection:
+            names = (self._service_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, server)
+        return server
+
+    def _bound(self, listen: str) -> int:
+        """The port that the gRPC server takes there."""
+        try:
+            if self._tls:
+                return self._server.add_secure_port(listen, self._tls)
+            return self._server.add_insecure_port(listen)
+        except RuntimeError as error:
+            raise StartupError(f"cannot listen on {listen}: is the port taken? ({error})") from None
+
+    async def _keep(self) -> None:
+        """Replace the gRPC server when it has stopped by itself.
+
+        It does for one call of which grpcio's `_server_main_loop` makes no sense, such as one that names its method
+        in bytes that are no UTF-8.
+        """
+        while True:
+            try:
+                await self._server.wait_for_termination(KEEP_INTERVAL_S)
+            except Exception as error:  # noqa: BLE001 - whatever has stopped it, another one must listen
+                log.warning("gRPC server replaced", extra={"why": repr(error)})
+                await self._replace()
+
+    async def _replace(self) -> None:
+        """By another one on its port; the calls that it had go on for as long as in a drain."""
+        stopping = asyncio.create_task(self._server.stop(self._settings.grace_s))
+        self._stopping.add(stopping)
+        stopping.add_done_callback(self._stopping.discard)
+        self._server = self._made()
+        host = self._settings.listen.rpartition(":")[0]
+        while True:
+            try:
+                self._bound(f"{host}:{self.port}")
+                break
+            except StartupError:  # it is not free yet
+                await asyncio.sleep(KEEP_INTERVAL_S)
+        await self._server.start()
 
     async def _set_health(self, *, serving: bool) -> None:
         state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
@@ -106,22 +150,33 @@ class Server:
 class _Health(health.aio.HealthServicer):
     """Watching never ends by itself: whoever watches would hold the drain for the whole grace."""
 
-    def __init__(self) -> None:
+    def __init__(self, *names: str) -> None:
         super().__init__()
+        self._names = names
         self._watching: set[asyncio.Task[Any]] = set()
+
+    async def List(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        """The base, which has none, would fail."""
+        statuses = {
+            name: await self.Check(health_pb2.HealthCheckRequest(service=name), context) for name in self._names
+        }
+        return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]  # newer than its stubs
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:  # noqa: N802 - gRPC's name
         watching = asyncio.ensure_future(super().Watch(request, context))
         self._watching.add(watching)
         try:
-            await watching
+            await asyncio.wait((watching,))  # gRPC never answers a handler that ends as cancelled
+            if not watching.cancelled():
+                watching.result()
         finally:
             self._watching.discard(watching)
             watching.cancel()
 
     async def leave(self) -> None:
         """End the watching, once what was set last is told."""
-        await asyncio.sleep(LAST_WORDS_S)
+        if self._watching:
+            await asyncio.sleep(LAST_WORDS_S)
         for task in self._watching:
             task.cancel()
 
@@ -182,3 +237,5 @@ def run(settings_type: type[S], serve: Callable[[S], Coroutine[Any, Any, None]])
         sys.exit(f"cannot start: {error}")
     except FatalError as error:
         sys.exit(f"cannot go on: {error}")
+    finally:
+        tracing.stop()

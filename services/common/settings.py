@@ -22,7 +22,9 @@ EMBEDDER_METRICS_PORT, STORE_METRICS_PORT, INDEXER_METRICS_PORT, SEARCH_METRICS_
 class IdentitySettings(BaseSettings):
     """What a program shows of itself, to those whom it calls and to those who call it."""
 
-    model_config = SettingsConfigDict(frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        frozen=True, use_attribute_docstrings=True, populate_by_name=True, hide_input_in_errors=True
+    )
 
     tls_certificate_file: Path | None = Field(None, validation_alias="VIDEOSEARCH_TLS_CERTIFICATE_FILE")
     """PEM file of the program's certificate, followed by those between it and the authority. With it a service serves
@@ -43,6 +45,22 @@ class IdentitySettings(BaseSettings):
         if self.tls_certificate_file is None or self.tls_key_file is None:
             return None
         return Identity(self.tls_certificate_file, self.tls_key_file)
+
+    @classmethod
+    def variable(cls, field: str) -> str:
+        """The environment variable that sets a field."""
+        alias = cls.model_fields[field].validation_alias
+        return str(alias) if alias else f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+
+    @classmethod
+    def problem(cls, error: ValidationError) -> str:
+        """What is wrong with which variable. Secret ones are never wrong here: any text will do for them."""
+        first = error.errors()[0]
+        if not first["loc"]:
+            return str(first["ctx"]["error"])
+        location = str(first["loc"][0])
+        variable = location if location.startswith("VIDEOSEARCH_") else cls.variable(location)
+        return f"setting {variable}={first['input']!r}: {first['msg']}"
 
 
 class CallerSettings(IdentitySettings):
@@ -72,7 +90,7 @@ class ServerSettings(IdentitySettings):
     max_calls: int = Field(1000, ge=0)
     """Calls that run at once; more are refused with RESOURCE_EXHAUSTED. 0 means no limit."""
     max_calls_per_caller: int = Field(0, ge=0)
-    """As `MAX_CALLS`, of one caller: a token's name, or else a host. 0 means no limit."""
+    """As `MAX_CALLS`, of one caller: by the name of its token or certificate, or else its host. 0 means no limit."""
     max_calls_per_second_per_caller: float = Field(0.0, ge=0)
     """Calls that one caller may begin in a second. 0 means no limit."""
     tls_client_ca_file: Path | None = Field(None, validation_alias="VIDEOSEARCH_TLS_CLIENT_CA_FILE")
@@ -99,18 +117,7 @@ class ServerSettings(IdentitySettings):
         try:
             return cls()
         except ValidationError as error:
-            first = error.errors()[0]
-            if not first["loc"]:
-                raise StartupError(str(first["ctx"]["error"])) from None
-            location = str(first["loc"][0])
-            variable = location if location.startswith("VIDEOSEARCH_") else cls.variable(location)
-            raise StartupError(f"setting {variable}={first['input']!r}: {first['msg']}") from None
-
-    @classmethod
-    def variable(cls, field: str) -> str:
-        """The environment variable that sets a field."""
-        alias = cls.model_fields[field].validation_alias
-        return str(alias) if alias else f"{cls.model_config.get('env_prefix', '')}{field}".upper()
+            raise StartupError(cls.problem(error)) from None
 
     def log_once(self) -> None:
         """Log what was set, and what looks like a setting of this service but is none (a misspelt one, mostly)."""

@@ -33,8 +33,14 @@ _ERROR = {code: error for error, code in STATUS.items()} | {
     grpc.StatusCode.UNIMPLEMENTED: errors.UnavailableError,
 }
 
+_TOLD_WITH_PEER = (errors.UnavailableError, errors.DeadlineError, errors.UnauthenticatedError, errors.ForbiddenError)
+"""What says nothing of the request: which peer it was matters."""
+
 PEER_LOST = "Internal error from Core"
 """How grpc.aio says, with INTERNAL, that a message of a client stream can no longer be sent: the peer is gone."""
+
+TOO_LARGE = "message larger than max"
+"""How gRPC says, with RESOURCE_EXHAUSTED, that a message is beyond a limit: it will be so the next time too."""
 
 DETAILS_KEY = "grpc-status-details-bin"
 """Of the trailing metadata where clients of all languages look for a google.rpc.Status."""
@@ -90,9 +96,13 @@ def details_of(
 
 def error_of(failure: grpc.aio.AioRpcError, peer: str) -> errors.VideosearchError | None:
     """The domain error behind a failed call to `peer`, or None for a status that no service sends on purpose."""
-    error = errors.UnavailableError if failure.details() == PEER_LOST else _ERROR.get(failure.code())
     details = failure.details() or failure.code().name
-    if error in (errors.UnavailableError, errors.DeadlineError):
+    error = _ERROR.get(failure.code())
+    if details == PEER_LOST:
+        error = errors.UnavailableError
+    elif error is errors.OverloadedError and TOO_LARGE in details:
+        error = errors.InvalidInputError
+    if error in _TOLD_WITH_PEER:
         return error(f"{peer}: {details}")
     if error is errors.OverloadedError and (delay_s := _retry_delay_s(failure)) is not None:
         return errors.OverloadedError(details, delay_s)

@@ -28,7 +28,8 @@ def from_bytes(data: bytes) -> Vector:
     if not data or len(data) % 4:
         raise InvalidInputError(f"a vector is 4 bytes a component, little-endian float32; got {len(data)} bytes")
     vector = np.frombuffer(data, dtype="<f4").astype(np.float32, copy=False)
-    length = float(np.linalg.norm(vector))
+    with np.errstate(over="ignore"):  # a length beyond all numbers is infinite, and refused as any other
+        length = float(np.linalg.norm(vector))
     if not abs(length - 1) <= UNIT_TOLERANCE:  # also true for NaN
         raise InvalidInputError(f"an embedding has length 1; this vector's is {length:.4g}: normalize it")
     return vector

@@ -1,6 +1,8 @@
 """Files that are replaced while a service runs: certificates, keys, tokens."""
 
+import hashlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,23 +21,25 @@ class Watched(Generic[T]):
         """What `read` raises now is raised; later it is logged, and the value before goes on being used."""
         self._files = files
         self._read = read
-        self._stamp = self._stamps()
+        self._lock = threading.Lock()
+        self._digests = self._read_digests()
         self._value = read()
         self._checked = time.monotonic()
 
     @property
     def value(self) -> T:
-        now = time.monotonic()
-        if now - self._checked >= CHECK_INTERVAL_S:
-            self._checked = now
-            self._check()
-        return self._value
+        with self._lock:
+            now = time.monotonic()
+            if now - self._checked >= CHECK_INTERVAL_S:
+                self._checked = now
+                self._check()
+            return self._value
 
     def _check(self) -> None:
-        stamp = self._stamps()
-        if stamp == self._stamp:
+        digests = self._read_digests()
+        if digests == self._digests:
             return
-        self._stamp = stamp
+        self._digests = digests
         try:
             self._value = self._read()
         except (OSError, ValueError) as error:
@@ -43,17 +47,16 @@ class Watched(Generic[T]):
         else:
             log.info("file read again", extra={"files": self._names()})
 
-    def _stamps(self) -> list[tuple[int, int, int] | None]:
-        return [_stamp(file) for file in self._files]
+    def _read_digests(self) -> list[bytes]:
+        return [_digest(file) for file in self._files]
 
     def _names(self) -> str:
         return ", ".join(map(str, self._files))
 
 
-def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """Another one for another content; Kubernetes replaces what a link points to."""
+def _digest(file: Path) -> bytes:
+    """Of the content, for a key of the same size may be written within one tick of the clock of file times."""
     try:
-        found = file.stat()
+        return hashlib.sha256(file.read_bytes()).digest()
     except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        return b""

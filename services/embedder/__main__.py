@@ -5,7 +5,7 @@ from functools import partial
 from services.common.clients.embedder import EmbedderClient
 from services.common.errors import FatalError
 from services.common.server import Server, run, until_stopped
-from services.embedder import process
+from services.embedder import metrics, process
 from services.embedder.embedder import Embedder, Limits
 from services.embedder.encoder import DeviceLostError
 from services.embedder.loading import Choice, load_encoders
@@ -31,7 +31,8 @@ async def serve(settings: EmbedderSettings) -> None:
                 await server.not_ready()
                 raise FatalError(f"the model's device is lost: {error}") from error
 
-        await until_stopped(work())
+        with metrics.BURDEN.of(embedder.burden):
+            await until_stopped(work())
 
 
 if __name__ == "__main__":

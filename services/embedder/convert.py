@@ -11,7 +11,7 @@ MAX_ITEMS = 256
 
 
 def texts_from(request: embedder_pb2.EmbedTextsRequest) -> list[str]:
-    convert.count_from(len(request.texts), 1, MAX_ITEMS, "the number of texts")
+    convert.length_from(len(request.texts), 1, MAX_ITEMS, "texts")
     for index, text in enumerate(request.texts):
         if not text.strip():
             raise InvalidInputError(f"texts[{index}] is empty")
@@ -19,7 +19,7 @@ def texts_from(request: embedder_pb2.EmbedTextsRequest) -> list[str]:
 
 
 def images_from(request: embedder_pb2.EmbedImagesRequest) -> list[bytes | RawImage]:
-    convert.count_from(len(request.images), 1, MAX_ITEMS, "the number of images")
+    convert.length_from(len(request.images), 1, MAX_ITEMS, "images")
     return [_image_from(image, index) for index, image in enumerate(request.images)]
 
 

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self, TypeVar
 
 from services.common import call
-from services.common.errors import InvalidInputError, OverloadedError, UnavailableError
+from services.common.errors import DeadlineError, InvalidInputError, OverloadedError, UnavailableError
 from services.common.media import Matrix, Model
+from services.common.metrics import WORK_STOPPED
+from services.common.stages import stage
 from services.embedder.encoder import Encoder, Inputs
 from services.embedder.images import RawImage, picture
 from services.embedder.lanes import Call, Lane, Lanes
+from services.embedder.metrics import Burden
 from services.embedder.replica import Replica
 from services.embedder.templates import PLACE, averaged, worded
 
@@ -89,12 +92,18 @@ class Embedder:
     def model(self) -> Model:
         return self._ready().model
 
+    def burden(self) -> Burden:
+        """From any thread."""
+        working = sum(not replica.done() for replica in self._working)
+        return Burden(self._lanes.waiting(), self._items, self._limits.max_queue, working)
+
     async def embed_texts(self, texts: Sequence[str]) -> TextEmbeddings:
         """One embedding a text. OverloadedError at once if the queue is full."""
         encoder = self._ready()
         with self._place(len(texts), len(self._templates) * sum(len(text.encode()) for text in texts)):
             sentences = [sentence for text in texts for sentence in worded(text, self._templates)]
-            prepared = await self._prepared(self._tokenizers, encoder.prepare_text, sentences)
+            with stage("prepare"):
+                prepared = await self._prepared(self._tokenizers, encoder.prepare_text, sentences)
             matrix = await self._rows("texts", [each.inputs for each in prepared])
         count = len(self._templates)
         cut = [each.truncated for each in prepared]
@@ -113,7 +122,8 @@ class Embedder:
                 raise InvalidInputError(f"images[{index}]: {error}") from None
 
         with self._place(len(images), sum(map(_size_bytes, images))):
-            inputs = await self._prepared(self._decoders, prepare, list(enumerate(images)))
+            with stage("prepare"):
+                inputs = await self._prepared(self._decoders, prepare, list(enumerate(images)))
             return await self._rows("images", inputs)
 
     def _ready(self) -> Encoder:
@@ -135,6 +145,9 @@ class Embedder:
         self._bytes += size_bytes
         try:
             yield
+        except (asyncio.CancelledError, DeadlineError):
+            WORK_STOPPED.labels("embed").inc()
+            raise
         finally:
             self._items -= items
             self._bytes -= size_bytes
@@ -156,8 +169,9 @@ class Embedder:
 
     async def _rows(self, lane: Lane, items: Sequence[Inputs]) -> Matrix:
         waiting = Call(items, time.monotonic() + call.timeout_s(math.inf))
-        self._lanes.put(lane, waiting)
-        return await waiting.result
+        with stage("model"):
+            self._lanes.put(lane, waiting)
+            return await waiting.result
 
 
 def _size_bytes(image: bytes | RawImage) -> int:

@@ -102,6 +102,11 @@ class Lanes:
                 self._changed.wait()
         return None
 
+    def waiting(self) -> dict[Lane, int]:
+        """Items that are in no batch yet."""
+        with self._changed:
+            return {lane: sum(call.waiting for call in calls) for lane, calls in self._calls.items()}
+
     def close(self, error: Exception) -> None:
         """Fail all that waits, and all that comes, with `error`."""
         with self._changed:

@@ -9,6 +9,7 @@ from PIL import Image
 from services.common.errors import UnavailableError
 from services.embedder.encoder import DeviceLostError, Encoder
 from services.embedder.lanes import Batch, Lane, Lanes
+from services.embedder.metrics import BATCH_ITEMS, BATCHES_FAILED, MODEL_SECONDS
 from services.embedder.sizes import Sizes
 
 log = logging.getLogger(__name__)
@@ -68,14 +69,17 @@ class Replica:
             self._lanes.close(UnavailableError("the model has stopped; retry in a few seconds"))
 
     def _embed(self, batch: Batch) -> None:
+        BATCH_ITEMS.labels(batch.lane).observe(len(batch.places))
         encode = self._encoder.encode_texts if batch.lane == "texts" else self._encoder.encode_images
         try:
-            matrix = encode(batch.items)
+            with MODEL_SECONDS.labels(batch.lane).time():
+                matrix = encode(batch.items)
         except DeviceLostError:
             lost = UnavailableError("the device that the model runs on has failed; retry in a few seconds")
             self._loop.call_soon_threadsafe(batch.fail, lost)
             raise
         except Exception as error:  # whatever went wrong, calls in other batches had no part in it
+            BATCHES_FAILED.labels(batch.lane).inc()
             log.exception("batch failed", extra={"lane": batch.lane, "items": len(batch.places)})
             self._loop.call_soon_threadsafe(batch.fail, RuntimeError(f"the model failed: {error!r}"))
         else:

@@ -8,6 +8,7 @@ from services.common.clients.embedder import EmbedderClient
 from services.common.clients.indexer import IndexerClient
 from services.common.clients.store import StoreClient
 from services.common.server import Server, run, until_stopped
+from services.indexer import metrics
 from services.indexer.database import Database
 from services.indexer.digests import Digests
 from services.indexer.download import Downloads
@@ -41,6 +42,7 @@ async def serve(settings: IndexerSettings) -> None:
         runner = Runner(jobs, leases, pipeline, settings.max_running_jobs, history)
         servicer = IndexerServicer(jobs, runner, Uploads(sources.spool, jobs, runner))
         add = partial(indexer_pb2_grpc.add_IndexerServiceServicer_to_server, servicer)
+        stack.enter_context(metrics.WORK.of(lambda: _work(jobs, sources.spool)))
         server = await stack.enter_async_context(Server(settings, IndexerClient.service, add))
         await server.ready()
         await until_stopped(runner.run())
@@ -55,6 +57,10 @@ def _sources(settings: IndexerSettings, digests: Digests) -> Sources:
         digests=digests,
         max_download_s=settings.max_download_s,
     )
+
+
+def _work(jobs: Jobs, spool: Spool) -> metrics.Work:
+    return metrics.Work(jobs.counts(), spool.taken_bytes, spool.max_bytes)
 
 
 def _limits(settings: IndexerSettings) -> Limits:

@@ -7,6 +7,7 @@ from typing import Protocol
 from services.common.errors import PreconditionError
 from services.common.media import FrameEmbeddings, Matrix, Model
 from services.common.retry import patiently
+from services.common.stages import stage
 from services.indexer.pictures import Picture
 
 BATCH = 16
@@ -67,7 +68,8 @@ class Batches:
             self._free.release()
 
     async def _embed(self, batch: list[Picture]) -> Matrix:
-        result = await patiently(lambda: self._embedder.embed_frames(batch), self._patience_s)
+        with stage("embed"):
+            result = await patiently(lambda: self._embedder.embed_frames(batch), self._patience_s)
         if result.model != self._model.fingerprint:
             raise PreconditionError("the embedder changed its model while the video was indexed; index it again")
         return result.matrix

@@ -3,7 +3,7 @@
 import re
 
 from services.common import convert
-from services.common.errors import InvalidInputError
+from services.common.errors import InvalidInputError, within
 from services.common.jobs import JobState
 from services.common.media import NANOSECONDS, Detection
 from services.indexer.jobs import UPLOAD, IndexRequest
@@ -23,18 +23,19 @@ def index_request_from(request: indexer_pb2.IndexVideoRequest) -> IndexRequest:
 def upload_from(message: indexer_pb2.UploadVideoRequest) -> tuple[IndexRequest, indexer_pb2.Upload]:
     """The first message of an upload: the job that is wanted, and all that it says."""
     if not message.HasField("upload"):
-        raise InvalidInputError("the first message of UploadVideo must be the upload, without bytes")
+        raise InvalidInputError("upload must be set in the first message of UploadVideo, which has no bytes")
     upload = message.upload
     if not 1 <= len(upload.name) <= MAX_NAME_LENGTH or set(upload.name) & {"/", "\0"}:
-        raise InvalidInputError(f'name must have 1 to {MAX_NAME_LENGTH} characters, and neither "/" nor NUL')
+        raise InvalidInputError(f'upload.name must have 1 to {MAX_NAME_LENGTH} characters, and neither "/" nor NUL')
     if upload.content_sha256 and not SHA256.fullmatch(upload.content_sha256):
-        raise InvalidInputError("content_sha256 must be 64 lower-case hexadecimal digits, or empty")
-    return _request_from(upload, UPLOAD + upload.name), upload
+        raise InvalidInputError("upload.content_sha256 must be 64 lower-case hexadecimal digits, or empty")
+    with within("upload"):
+        return _request_from(upload, UPLOAD + upload.name), upload
 
 
 def chunk_from(message: indexer_pb2.UploadVideoRequest) -> bytes:
     if not message.HasField("chunk"):
-        raise InvalidInputError("after its first message UploadVideo takes chunks only")
+        raise InvalidInputError("chunk must be set in each message of UploadVideo but the first")
     return message.chunk
 
 
@@ -61,7 +62,9 @@ def _detection_from(message: media_pb2.SceneDetection) -> Detection:
 
 
 def states_from(request: indexer_pb2.ListIndexJobsRequest) -> tuple[JobState, ...]:
-    return tuple(convert.enum_from(convert.JOB_STATE, state, "states") for state in request.states)
+    return tuple(
+        convert.enum_from(convert.JOB_STATE, state, f"states[{place}]") for place, state in enumerate(request.states)
+    )
 
 
 def token_from(page_token: str) -> int | None:

@@ -42,6 +42,7 @@ JOBS = sql.Table(
     sql.Column("next_attempt_time", sql.DateTime),
     sql.Column("failure_count", sql.Integer, nullable=False, server_default="0"),  # attempts failed since it got on
     sql.Column("crash_count", sql.Integer, nullable=False, server_default="0"),  # owners gone since it got on
+    sql.Column("traceparent", sql.String, nullable=False, server_default=""),  # of the call that asked for it
 )
 
 CHECKPOINTS = sql.Table(

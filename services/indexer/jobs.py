@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Row
 
+from services.common import tracing
 from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
 from services.common.jobs import IndexJob, JobStage, JobState
 from services.common.media import Detection, Detector
@@ -56,6 +57,7 @@ class Jobs:
             self._refuse_when_full(connection)
             job_id = job_id or uuid.uuid4().hex
             job = {"job_id": job_id, "request_id": request_id or None, "request": asdict(request)}
+            job |= {"traceparent": tracing.traceparent()}
             nothing_yet = {"progress_percent": 0, "scene_count": 0, "video_id": request.video_id, "error": ""}
             times = {"create_time": now(), "update_time": now()}
             state = {"state": JobState.QUEUED, "stage": JobStage.WAITING}
@@ -82,6 +84,13 @@ class Jobs:
             rows = connection.execute(query).all()
         more = len(rows) > size
         return [_job(row) for row in rows[:size]], rows[size - 1].sequence if more else None
+
+    def counts(self) -> dict[JobState, int]:
+        """How many there are in each state."""
+        query = sql.select(JOBS.c.state, sql.func.count()).group_by(JOBS.c.state)
+        with self._database.begin() as connection:
+            found: dict[str, int] = dict(connection.execute(query).tuples().all())
+        return {state: found.get(state, 0) for state in JobState}
 
     def cancel_queued(self, job_id: str) -> IndexJob:
         """End a job that is not being worked on; PreconditionError if it is, or has ended."""

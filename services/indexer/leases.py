@@ -99,6 +99,12 @@ class Leases:
         with self._database.begin() as connection:
             self._change(connection, job_id, changes)
 
+    def asked_in(self, job_id: str) -> str:
+        """The `traceparent` of the call that asked for the job, or ""."""
+        with self._database.begin() as connection:
+            query = sql.select(JOBS.c.traceparent).where(JOBS.c.job_id == job_id)
+            return str(connection.execute(query).scalar_one())
+
     def kept(self, job_id: str, basis: Basis) -> Kept:
         """What earlier attempts have kept that this one can go on from."""
         with self._database.begin() as connection:

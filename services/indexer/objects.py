@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from services.common.errors import InvalidInputError, NotFoundError, StartupError, UnavailableError, VideosearchError
+from services.indexer.metrics import RECEIVED_BYTES
 from services.indexer.spool import Part
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Objects:
             if not data:
                 break
             await asyncio.to_thread(part.append, data)
+            RECEIVED_BYTES.labels("object").inc(len(data))
         if part.size != size or await _ask(uri, partial(_look, store, path)) != (size, version):
             await asyncio.to_thread(part.begin)
             raise UnavailableError(f"{uri} changed while it was fetched")

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from services.common.jobs import JobStage
 from services.common.media import Matrix, Model, Sample, Scene, Segment, Vector, Video
+from services.common.stages import stage
+from services.indexer import metrics
 from services.indexer.analysis import Decoded, Event, SampledScene, Task
 from services.indexer.batches import Batches, Embedder
 from services.indexer.checkpoints import Basis, Kept
@@ -111,9 +113,10 @@ class Pass:
         return self._kept.decode_errors + self._decoded.decode_errors
 
     async def _follow(self, task: Task, batches: Batches) -> None:
-        async with analyze(task) as events:
-            async for event in events:
-                await self._take(event, batches)
+        with stage("decode"):
+            async with analyze(task) as events:
+                async for event in events:
+                    await self._take(event, batches)
         await batches.flush()
 
     async def _take(self, event: Event, batches: Batches) -> None:
@@ -121,6 +124,7 @@ class Pass:
             case StreamInfo():
                 self._info = event
             case Decoded():
+                metrics.FRAMES.inc(max(0, event.frames - self._decoded.frames))
                 self._decoded = event
                 await self._attempt.report(self.progress(JobStage.INDEXING))
             case SampledScene(segment, samples):
@@ -138,4 +142,5 @@ class Pass:
             del self._vectors[: len(samples)]
             self.scenes.append(Scene(len(self.scenes), found.segment, samples))
         if complete := self.scenes[first:]:
+            metrics.SCENES.inc(len(complete))
             await self._attempt.keep(self._basis, Kept(complete, self._decode_errors))

@@ -11,6 +11,8 @@ from services.common.errors import DataLossError, NotFoundError
 from services.common.jobs import JobStage
 from services.common.media import Model, Scene, Video
 from services.common.retry import patiently
+from services.common.stages import stage
+from services.indexer import metrics
 from services.indexer.batches import Embedder
 from services.indexer.detectors import refuse_if_missing
 from services.indexer.images import ImageRule
@@ -82,6 +84,7 @@ class Pipeline:
         stored = None if request.force else await self._stored(video_id)
         if stored and _is_same(stored, source, model, request):
             await self._follow(stored, request)
+            metrics.VIDEOS.labels("unchanged").inc()
             await attempt.report(Progress(JobStage.STORING, 100, stored.scene_count, video_id, unchanged=True))
             return
         pass_ = Pass(attempt, source, video_id, model, self._rule)
@@ -89,7 +92,9 @@ class Pipeline:
         await asyncio.to_thread(source.refuse_if_changed)
         await attempt.report(pass_.progress(JobStage.STORING))
         video = await self._described(pass_.video(), source.name)
-        await patiently(lambda: self._put(video, pass_.scenes), self._patience_s)
+        with stage("store"):
+            await patiently(lambda: self._put(video, pass_.scenes), self._patience_s)
+        metrics.VIDEOS.labels("indexed").inc()
 
     async def _stored(self, video_id: str) -> Video | None:
         """The video as the store has it, if it can be read."""

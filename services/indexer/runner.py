@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from services.common import call
-from services.common.errors import TRANSIENT, InvalidInputError, PreconditionError, UnavailableError, VideosearchError
+from services.common import call, tracing
+from services.common.errors import (
+    TRANSIENT,
+    ForbiddenError,
+    InvalidInputError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnavailableError,
+    VideosearchError,
+)
 from services.common.jobs import IndexJob, JobState
 from services.common.retry import patiently
+from services.indexer import metrics
 from services.indexer.checkpoints import Basis, Kept
 from services.indexer.jobs import UPLOAD, IndexRequest, Jobs
 from services.indexer.leases import LEASE_S, LeaseLostError, Leases, Progress
@@ -21,6 +30,9 @@ from services.indexer.passes import Attempt
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+REFUSED = (UnauthenticatedError, ForbiddenError)
+"""By a peer, for the indexer's own token: it meets all jobs, until tokens are put right, and is no job's fault."""
 
 PRUNE_INTERVAL_S = 3600.0
 
@@ -167,9 +179,15 @@ class Runner:
             if before := self._running.get(attempt.job_id):
                 await before.ended.wait()  # its files are being removed
             call.begin(request_id=attempt.job_id)
-            running = _Running(attempt, asyncio.create_task(self._pipeline.run(attempt)))
+            running = _Running(attempt, asyncio.create_task(self._tried(attempt)))
             self._running[attempt.job_id] = running
             return running
+
+    async def _tried(self, attempt: "_Attempt") -> None:
+        """An attempt is a trace of its own: it may come long after the call that asked for it, and again."""
+        asked_in = await asyncio.to_thread(self._leases.asked_in, attempt.job_id)
+        with tracing.root("index job", {"videosearch.job_id": attempt.job_id}, asked_in):
+            await self._pipeline.run(attempt)
 
     async def _see_through(self, running: "_Running") -> None:
         """Wait for the end of an attempt and write it down, unless the service stops meanwhile or the lease is lost."""
@@ -187,6 +205,7 @@ class Runner:
         finally:
             del self._running[job_id]
             running.ended.set()
+        metrics.ATTEMPTS.labels(state if state.ended else "postponed").inc()
         log.info("attempt ended", extra={"job_id": job_id, "state": state, "error": error})
         self._tell(job_id)
 
@@ -200,7 +219,9 @@ class Runner:
                 state, error = JobState.CANCELLED, ""
             case LeaseLostError():
                 raise failure
-            case VideosearchError() if isinstance(failure, TRANSIENT):
+            case VideosearchError() if isinstance(failure, (*TRANSIENT, *REFUSED)):
+                if isinstance(failure, REFUSED):
+                    error = f"the indexer itself is refused by {failure}"
                 return await _persistently(lambda: self._leases.postpone(job_id, error)), error
             case VideosearchError():
                 pass

@@ -11,6 +11,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from services.common.errors import InvalidInputError, NotFoundError, OverloadedError, PreconditionError
+from services.common.stages import stage
 from services.indexer.jobs import UPLOAD
 from services.indexer.spool import Part, Spool
 
@@ -65,9 +66,11 @@ class LocalFiles:
         path = Path(os.path.realpath(uri))  # symbolic links are followed before the roots are compared
         if not any(path.is_relative_to(root) for root in self._roots):
             allowed = ", ".join(map(str, self._roots)) or "none"
-            raise InvalidInputError(f"{uri} is outside of the indexer's allowed roots ({allowed})")
+            raise InvalidInputError(f"uri {uri} is outside of the indexer's allowed roots ({allowed})")
+        if not _is_text(path):
+            raise InvalidInputError(f"uri {uri} leads to a name that is no UTF-8: rename it")
         if path.is_dir():
-            raise InvalidInputError(f"{uri} is a folder; index its files one by one")
+            raise InvalidInputError(f"uri {uri} is a folder; index its files one by one")
         if not path.is_file():
             raise NotFoundError(f"the indexer finds no file {uri}")
         return path
@@ -98,7 +101,7 @@ class Sources:
 
         What is fetched for a job is kept until it is discarded; a fetch that broke off goes on.
         """
-        with _readable(uri):
+        with stage("fetch"), _readable(uri):
             path = await self._at_hand(uri, job_id)
             name = path.name if uri.startswith("/") else _name(uri)
             source = await self._source_file(path, name, fresh=fresh)
@@ -160,6 +163,15 @@ def _readable(uri: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise InvalidInputError(f"{uri[:200]} cannot be read by the indexer: {error.strerror}") from None
+
+
+def _is_text(path: Path) -> bool:
+    """Whether databases and messages take it: a uri is text always, but a link may lead anywhere."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _name(uri: str) -> str:

@@ -32,6 +32,15 @@ class Spool:
         """Where a job's video lies once all of it is there."""
         return self._folder / job_id / "video"
 
+    @property
+    def max_bytes(self) -> int:
+        return self._max_bytes
+
+    @property
+    def taken_bytes(self) -> int:
+        with self._lock:
+            return sum(self._sizes.values())
+
     def reserve(self, job_id: str, size: int) -> None:
         """Make sure of the room for so many bytes of a job in all."""
         if size > self._max_file_bytes:

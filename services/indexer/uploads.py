@@ -5,10 +5,11 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator
 
-from services.common.errors import InvalidInputError, VideosearchError
+from services.common.errors import InvalidInputError, VideosearchError, within
 from services.common.jobs import IndexJob
 from services.indexer.detectors import refuse_if_missing
 from services.indexer.jobs import IndexRequest, Jobs
+from services.indexer.metrics import RECEIVED_BYTES
 from services.indexer.runner import Runner
 from services.indexer.spool import Part, Spool
 
@@ -26,10 +27,11 @@ class Uploads:
 
         An upload that breaks off leaves nothing. `sha256` is that of all bytes, or empty.
         """
-        known = await asyncio.to_thread(self._jobs.of_request, request, request_id)
-        if known:
-            return known
-        refuse_if_missing(request.detection.detector)
+        with within("upload"):
+            known = await asyncio.to_thread(self._jobs.of_request, request, request_id)
+            if known:
+                return known
+            refuse_if_missing(request.detection.detector)
         await asyncio.to_thread(self._jobs.refuse_when_full)  # before the bytes have come for nothing
         job_id = uuid.uuid4().hex
         try:
@@ -42,14 +44,16 @@ class Uploads:
 
     async def _receive(self, job_id: str, chunks: AsyncIterator[bytes], sha256: str) -> None:
         part, digest = Part(self._spool, job_id), hashlib.sha256()
+        received = RECEIVED_BYTES.labels("upload")
         await asyncio.to_thread(part.begin)
         async for chunk in chunks:
             await asyncio.to_thread(part.append, chunk)
+            received.inc(len(chunk))
             await asyncio.to_thread(digest.update, chunk)
         if not part.size:
-            raise InvalidInputError("the upload is empty")
+            raise InvalidInputError("chunk is empty in all messages: the upload has no bytes")
         if sha256 not in ("", digest.hexdigest()):
-            raise InvalidInputError(f"the bytes received have the SHA-256 {digest.hexdigest()}, not that announced")
+            raise InvalidInputError(f"upload.content_sha256 is not that of the bytes received, {digest.hexdigest()}")
         await asyncio.to_thread(part.finish)
 
     async def _queue(self, request: IndexRequest, request_id: str, job_id: str) -> IndexJob:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from services.common.convert import count_from, example_from
+from services.common.convert import example_from, length_from
 from services.common.errors import InvalidInputError
 from services.common.ranking import StoredPart
 from services.search import rocchio
@@ -19,8 +19,8 @@ VIDEO_FIELDS = tuple(media_pb2.Video.DESCRIPTOR.fields_by_name)
 def examples_from(request: search_pb2.RecommendVideosRequest) -> dict[str, StoredPart]:
     """By their names in the request, with their weights."""
     if not request.liked:
-        raise InvalidInputError("nothing is liked: give at least one example in liked")
-    count_from(len(request.liked) + len(request.disliked), 1, MAX_EXAMPLES, "the number of examples")
+        raise InvalidInputError("liked is empty: give at least one example")
+    length_from(len(request.liked) + len(request.disliked), 1, MAX_EXAMPLES, "liked with disliked")
     liked, disliked = rocchio.weights(len(request.liked), len(request.disliked))
     return _named("liked", request.liked, liked) | _named("disliked", request.disliked, disliked)
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from services.common.errors import InvalidInputError, PreconditionError, VideosearchError
 from services.common.media import FrameEmbeddings, TextEmbedding, Vector
 from services.common.ranking import Description, ImagePart, Query, StoredPart, TextPart
+from services.common.stages import stage
 from services.search import cursors
 from services.search.cursors import Embedded
 from services.search.texts import Texts
@@ -46,11 +47,12 @@ class Search:
     async def find(self, description: Description, cursor: str, ask: Ask[T]) -> Found[T]:
         """What the store answers to the description, or to what follows that cursor of ours."""
         if cursor:
-            of_store, embedded = cursors.decode(cursor, description)
-            return Found(await ask(embedded.query(description), of_store), description, embedded)
-        embedded, remembered = await self._embedded(description)
+            return await self._next(description, cursor, ask)
+        with stage("embed"):
+            embedded, remembered = await self._embedded(description)
         try:
-            answer = await ask(embedded.query(description), "")
+            with stage("find"):
+                answer = await ask(embedded.query(description), "")
         except PreconditionError:
             if not remembered:
                 raise
@@ -58,6 +60,16 @@ class Search:
             embedded, _ = await self._embedded(description)
             answer = await ask(embedded.query(description), "")
         return Found(answer, description, embedded)
+
+    async def _next(self, description: Description, cursor: str, ask: Ask[T]) -> Found[T]:
+        of_store, embedded = cursors.decode(cursor, description)
+        try:
+            with stage("find"):
+                return Found(await ask(embedded.query(description), of_store), description, embedded)
+        except InvalidInputError as error:  # about the cursor that it knows
+            raise InvalidInputError(str(error).replace(of_store[:100], cursor[:100])) from error
+        except PreconditionError as error:
+            raise PreconditionError(f"{error}; begin without a cursor") from error
 
     async def _embedded(self, description: Description) -> tuple[Embedded, frozenset[str]]:
         """And the models of what was remembered of it."""

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from services.common import call
 from services.common.errors import DeadlineError
+from services.search.metrics import SHARED
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class Shared(Generic[K, T]):
         cancelled, those with more time try again.
         """
         while (running := self._running.get(key)) is not None:
+            SHARED.inc()
             task = await self._ended(key, running)
             if task.cancelled():
                 continue

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 from cachetools import TTLCache
 
 from services.common.media import TextEmbedding
+from services.search.metrics import TEXTS
 from services.search.shared import Shared
 
 REMEMBERED_S = 600.0
@@ -39,6 +40,8 @@ class Texts:
         if new := tuple(dict.fromkeys(text for text in texts if text not in known)):
             embeddings = await self._embedding.result(new, lambda: self._embed(new))
             known |= zip(new, embeddings, strict=True)
+        TEXTS.labels("embedded").inc(len(new))
+        TEXTS.labels("remembered").inc(len(known) - len(new))
         return EmbeddedTexts([known[text] for text in texts], models)
 
     def forget(self, models: Collection[str]) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 
 from services.common.clients.store import StoreClient
 from services.common.server import Server, run, until_stopped
+from services.store import metrics
 from services.store.catalog import Catalog
 from services.store.servicer import StoreServicer
 from services.store.settings import StoreSettings
@@ -21,6 +22,7 @@ async def serve(settings: StoreSettings) -> None:
             async def load() -> None:
                 catalog = await asyncio.to_thread(Catalog, settings.data_folder)
                 servicer.use(opened.enter_context(catalog))
+                opened.enter_context(metrics.STATS.of(catalog.stats))
                 await server.ready()
 
             await until_stopped(load())

@@ -34,6 +34,10 @@ ADDED_SAMPLES = 128
 """So many at once are added to an index that is in use: searches wait for about 12 ms."""
 
 ADDED_AT_FIRST = 8192
+
+RETRY_S = 600.0
+"""After a failure: a new one is made then."""
+
 NICENESS = 10
 """Of the thread: searches come first."""
 
@@ -43,12 +47,17 @@ class StoppedError(Exception):
 
 
 class Accelerator:
-    """Ask for `current` and hand over to `use`, from its thread; `use` makes the next picture of the store."""
+    """Ask for `current` and hand over to `use`, from its thread; `use` makes the next picture of the store.
 
-    def __init__(self, path: Path, current: Callable[[], Index], use: Callable[[Kept], None]) -> None:
+    Whatever goes wrong there, the store serves: `use` is given None, searches are exact, and later it is tried again.
+    """
+
+    def __init__(self, path: Path, current: Callable[[], Index], use: Callable[[Kept | None], None]) -> None:
         self._path, self._current, self._use = path, current, use
         self._kept: Kept | None = None
         self._saved_samples = 0
+        self.failure = ""
+        """Why there is no approximate index, until it is made anew; empty if nothing went wrong."""
         self._changed, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="accelerator", daemon=True)
 
@@ -79,8 +88,20 @@ class Accelerator:
             self._changed.clear()
             try:
                 self._keep_up(self._current())
+                self.failure = ""
             except StoppedError:
                 return
+            except Exception as error:  # noqa: BLE001 - it may be anything that FAISS, numpy or the memory has to say
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        """Nothing of it is trusted any more."""
+        self._kept = None
+        self._use(None)
+        self.failure = f"{type(error).__name__}: {error}"
+        log.error("approximate index failed", extra={"reason": self.failure, "retry_s": RETRY_S}, exc_info=error)
+        self._stopping.wait(RETRY_S)
+        self._changed.set()
 
     def _keep_up(self, index: Index) -> None:
         if index.contents.sample_count < MIN_SAMPLES:

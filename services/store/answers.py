@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from cachetools import LRUCache
 
 from services.store.index import Index
+from services.store.metrics import ANSWERS
 
 MAX_BYTES = 8 << 20
 """Of all answers kept, as they are sent: some thousand. In memory they take two or three times that."""
@@ -28,7 +29,9 @@ class Answers(Generic[A]):
 
     def get(self, picture: Index, request: bytes) -> A | None:
         """What was answered to that request with this picture, if it is still kept."""
-        return self._kept.get(request) if picture is self._picture else None
+        known = self._kept.get(request) if picture is self._picture else None
+        ANSWERS.labels("made" if known is None else "remembered").inc()
+        return known
 
     def keep(self, picture: Index, request: bytes, answer: A) -> None:
         """Answers with another picture are forgotten."""

@@ -7,8 +7,10 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common import call
 from services.common.media import Matrix, Segment, Vector
 from services.common.ranking import SceneRanking, VideoRanking
+from services.common.stages import stage
 from services.store import means
 from services.store.blocks import Packed
 from services.store.columns import Mask
@@ -90,7 +92,9 @@ class Asked(Generic[R_co]):
         return means.of_scenes(self.index.rows, self.named.scenes)
 
     def scored(self, scenes: Int64) -> Scored:
-        return scored(self.index.rows, self.packed, scenes, self.ranking)
+        call.check()
+        with stage("score"):
+            return scored(self.index.rows, self.packed, scenes, self.ranking)
 
     def scored_in_full(self, numbers: Int64) -> Scored:
         """All chosen scenes of these videos."""

@@ -9,7 +9,7 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common import vectors
+from services.common import call, vectors
 from services.common.media import Matrix, Vector
 from services.store.scenes import Halves, Int64
 
@@ -43,6 +43,11 @@ class Blocks:
             count, taken = count + size, taken + size
         return type(self)(self.dimension, count, halves, scales)
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the rows that are there."""
+        return self.count * (2 * self.dimension + 4)
+
     def kept(self, rows: NDArray[np.bool_]) -> Self:
         """A copy of the rows that are marked, (N,)."""
         kept = type(self)(self.dimension)
@@ -63,6 +68,7 @@ class Blocks:
         scores = np.empty(stop - first, dtype=np.float32)
         done = 0
         for block, start, end in _pieces(first, stop):
+            call.check()
             part = scores[done : done + end - start]
             np.multiply(query.products(self.halves[block][start:end]), self.scales[block][start:end], out=part)
             done += end - start
@@ -83,6 +89,7 @@ class Blocks:
         edges = np.searchsorted(rows, np.arange(len(self.halves) + 1) * BLOCK_ROWS).tolist()
         for block, (start, end) in enumerate(pairwise(edges)):
             if start < end:
+                call.check()
                 yield block, start, end
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.ranking import SceneRanking
+from services.common.stages import stage
 from services.store.accelerated import Accelerated
 from services.store.asked import Asked, Chosen
 from services.store.blocks import Scores
@@ -126,7 +127,8 @@ class _Found:
         breadth: float,
         allowed: NDArray[np.bool_] | None,
     ) -> "_Found":
-        ids, estimates = accelerated.approximate.nearest(asked.query, count, breadth, allowed)
+        with stage("approximate"):
+            ids, estimates = accelerated.approximate.nearest(asked.query, count, breadth, allowed)
         scenes = accelerated.scenes(ids, asked.index.bounds)
         held = scenes >= 0
         held[held] = asked.chosen.holds(asked.index, scenes[held])

@@ -2,6 +2,7 @@
 
 import heapq
 import logging
+import shutil
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,7 @@ class Catalog:
 
         If it is damaged, what is not is served, but for writes.
         """
+        self._folder = folder
         self._writing = threading.Lock()
         self._stale = False  # whether the disk may hold something else than the index, because a write has failed
         self._damage = Damage()
@@ -190,6 +192,9 @@ class Catalog:
             disk_size_bytes=self._database.size_bytes(),
             approximate_sample_count=index.approximate_sample_count,
             read_only_reason=self._damage.reason,
+            approximate_failure=self._accelerator.failure,
+            vectors_size_bytes=index.rows.vectors.size_bytes,
+            disk_free_bytes=shutil.disk_usage(self._folder).free,
         )
 
     def _illustrated(self, found: Found[H]) -> Found[H]:
@@ -209,7 +214,7 @@ class Catalog:
             return found
         return found.giving(thumbnails.illustrated(found.hits, thumbnail_of))
 
-    def _accelerate(self, kept: Kept) -> None:
+    def _accelerate(self, kept: Kept | None) -> None:
         with self._writing:
             self._index = self._index.with_accelerated(kept)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from services.common import convert, vectors
-from services.common.errors import InvalidInputError
+from services.common.errors import InvalidInputError, within
 from services.common.media import Scene, Vector, Video
 from services.store.draft import Draft
 from services.store.staging import EmbeddingsDraft
@@ -26,12 +26,16 @@ async def draft_from(requests: AsyncIterator[store_pb2.PutVideoRequest]) -> Draf
     messages = aiter(requests)
     first = await anext(messages, store_pb2.PutVideoRequest())
     if not first.HasField("video"):
-        raise InvalidInputError("the first message of PutVideo must be the video")
-    draft = Draft(_video_from(first.video))
+        raise InvalidInputError("video must be set in the first message of PutVideo")
+    with within("video"):
+        video = _video_from(first.video)
+    draft = Draft(video)
     async for message in messages:
         if not message.HasField("scene"):
-            raise InvalidInputError("after its first message PutVideo takes scenes only")
-        draft.add(_scene_from(message.scene, draft.video.model))
+            raise InvalidInputError("scene must be set in each message of PutVideo but the first")
+        with within("scene"):
+            scene = _scene_from(message.scene, draft.video.model)
+        draft.add(scene)
     return draft
 
 
@@ -40,14 +44,16 @@ async def embeddings_from(requests: AsyncIterator[store_pb2.PutEmbeddingsRequest
     messages = aiter(requests)
     first = await anext(messages, store_pb2.PutEmbeddingsRequest())
     if not first.HasField("header"):
-        raise InvalidInputError("the first message of PutEmbeddings must be the header")
+        raise InvalidInputError("header must be set in the first message of PutEmbeddings")
     header = first.header
-    video_id, model = convert.video_id_from(header.video_id), model_from(header.model)
-    draft = EmbeddingsDraft(video_id, convert.time_from(header.index_time, "index_time"), model, header.discard)
+    with within("header"):
+        video_id, model = convert.video_id_from(header.video_id), model_from(header.model)
+        draft = EmbeddingsDraft(video_id, convert.time_from(header.index_time, "index_time"), model, header.discard)
     async for message in messages:
         if not message.HasField("scene"):
-            raise InvalidInputError("after its first message PutEmbeddings takes scenes only")
-        draft.add([_vector_from(embedding, model, draft.scene_count) for embedding in message.scene.embeddings])
+            raise InvalidInputError("scene must be set in each message of PutEmbeddings but the first")
+        embeddings = enumerate(message.scene.embeddings)
+        draft.add([_vector_from(one, model, f"scene.embeddings[{place}]") for place, one in embeddings])
     return draft
 
 
@@ -62,11 +68,12 @@ def changes_from(request: store_pb2.UpdateVideoRequest) -> dict[str, Any]:
     video, paths = request.video, request.update_mask.paths
     if not paths or not set(paths) <= UPDATABLE:
         raise InvalidInputError(f"update_mask is {list(paths)}; it must name some of {', '.join(sorted(UPDATABLE))}")
-    values = {
-        "uri": convert.video_text_from(video.uri, "uri"),
-        "title": convert.video_text_from(video.title, "title"),
-        "metadata": convert.metadata_from(video.metadata),
-    }
+    with within("video"):
+        values = {
+            "uri": convert.video_text_from(video.uri, "uri"),
+            "title": convert.video_text_from(video.title, "title"),
+            "metadata": convert.metadata_from(video.metadata),
+        }
     return {path: values[path] for path in paths}
 
 
@@ -107,15 +114,16 @@ def _scene_from(scene: media_pb2.Scene, model: str) -> Scene:
     """A scene with its embeddings, all of the model."""
     vectorless = convert.scene_from(scene)
     samples = (
-        replace(sample, vector=_vector_from(sampled.embedding, model, scene.ordinal))
-        for sample, sampled in zip(vectorless.samples, scene.samples, strict=True)
+        replace(sample, vector=_vector_from(sampled.embedding, model, f"samples[{place}].embedding"))
+        for place, (sample, sampled) in enumerate(zip(vectorless.samples, scene.samples, strict=True))
     )
     return Scene(scene.ordinal, vectorless.segment, tuple(samples))
 
 
-def _vector_from(embedding: media_pb2.Embedding, model: str, ordinal: int) -> Vector:
+def _vector_from(embedding: media_pb2.Embedding, model: str, path: str) -> Vector:
     if embedding.model != model:
-        raise InvalidInputError(
-            f"scene {ordinal} has an embedding of model {embedding.model!r}, where one of {model!r} is due"
-        )
-    return vectors.from_bytes(embedding.vector)
+        raise InvalidInputError(f"{path}.model is {embedding.model[:128]!r}, where {model!r} is due")
+    try:
+        return vectors.from_bytes(embedding.vector)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{path}.vector: {error}") from error

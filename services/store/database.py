@@ -14,6 +14,7 @@ import plyvel
 
 from services.common.errors import DataLossError, StartupError, UnavailableError, VideosearchError
 from services.common.media import Video
+from services.common.stages import stage
 from services.store import files, keys, records, salvage, schema
 from services.store.damage import advice_on, damage, is_damage, moved, reason_of
 from services.store.files import Witness
@@ -262,7 +263,7 @@ class Database:
         """What is put in here is written at once, or not at all, and on the disk when the context ends."""
         changes = self.changes + 1
         try:
-            with self._db.write_batch(transaction=True, sync=True) as batch:
+            with stage("commit"), self._db.write_batch(transaction=True, sync=True) as batch:
                 yield batch
                 schema.put(batch, CHANGES_KEYS, b"%d" % changes)
         except plyvel.Error as error:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from services.common import call
 from services.common.media import Matrix
 from services.store.blocks import Scores
 from services.store.scenes import Int64
@@ -21,6 +22,7 @@ def picked(relevance: Scores, means: Matrix, count: int, diversity: float) -> In
     nearest = np.full(len(relevance), -np.inf, dtype=np.float32)  # (n,)
     worth = relevance.copy()
     while len(places) < min(count, len(relevance)):
+        call.check()
         places.append(int(worth.argmax()))
         np.maximum(nearest, means @ means[places[-1]], out=nearest)  # (n, D) @ (D,) -> (n,)
         worth = (1 - diversity) * relevance - diversity * nearest

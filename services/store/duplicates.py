@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 
+from services.common import call
 from services.common.media import Matrix
 from services.common.ranking import SceneRanking
 from services.store import means
@@ -74,6 +75,7 @@ class _Kept:
         """An empty file is like no other."""
         sifted = Sifted(np.zeros(len(things), dtype=np.bool_), np.zeros(len(things), dtype=np.bool_))
         for start in range(0, len(things), BLOCK):
+            call.check()
             block = slice(start, start + BLOCK)
             part = Sifted(sifted.hits[block], sifted.alike[block])
             self._sift(part, means_of(things[block]), files[block], videos[block])

@@ -97,8 +97,10 @@ class Index:
         """What filters ask of the videos."""
         return Columns(self.videos)
 
-    def with_accelerated(self, kept: Kept) -> "Index":
-        """The next index: this one with what the approximate index has of its videos."""
+    def with_accelerated(self, kept: Kept | None) -> "Index":
+        """The next index: this one with what the approximate index has of its videos, or without one."""
+        if kept is None:
+            return replace(self, accelerated=None)
         if kept.model != self.contents.model:
             return self
         return replace(self, accelerated=Accelerated.of(kept, self.numbers, self.videos))

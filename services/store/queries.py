@@ -9,6 +9,7 @@ import numpy as np
 from services.common.errors import InvalidInputError, VideosearchError
 from services.common.media import SceneHit, TimelinePoint, Vector, VideoFilter, VideoHit
 from services.common.ranking import FilteredCounts, Query, RankedScenes, RankedVideos, SceneRanking, VideoRanking
+from services.common.stages import stage
 from services.store import cursors
 from services.store.asked import Asked, R_co
 from services.store.blocks import Packed
@@ -62,15 +63,19 @@ class Found(Generic[H]):
 
 def find_scenes(index: Index, query: Query, ranking: SceneRanking) -> Found[SceneHit]:
     asked, digest = _asked(index, query, ranking)
-    return Found(asked, digest, ranked_scenes(asked))
+    with stage("rank"):
+        return Found(asked, digest, ranked_scenes(asked))
 
 
 def find_videos(index: Index, query: Query, ranking: VideoRanking) -> Found[VideoHit]:
     """InvalidInputError for a cursor with diversity."""
     if ranking.diversity and ranking.cursor:
-        raise InvalidInputError("a ranking with diversity has no further pages: ask for more videos, without a cursor")
+        raise InvalidInputError(
+            "cursor is set, but a ranking with diversity has no further pages: ask for more videos, without a cursor"
+        )
     asked, digest = _asked(index, query, ranking)
-    return Found(asked, digest, ranked_videos(asked))
+    with stage("rank"):
+        return Found(asked, digest, ranked_videos(asked))
 
 
 def scenes_answer(found: Found[SceneHit]) -> RankedScenes:
@@ -91,7 +96,8 @@ def _asked(index: Index, query: Query, ranking: R_co) -> tuple[Asked[R_co], byte
     vector = resolve(index, query)
     digest = cursors.digest(vector, ranking, query)
     after = cursors.decode(ranking.cursor, digest)
-    return Asked.of(index, vector, ranking, after, named(index, query, ranking)), digest
+    with stage("choose"):
+        return Asked.of(index, vector, ranking, after, named(index, query, ranking)), digest
 
 
 def timeline(index: Index, video_id: str, query: Query) -> tuple[TimelinePoint, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.common import call
 from services.common.media import SceneHit, Segment
 from services.common.ranking import SceneRanking
 from services.store import duplicates
@@ -54,6 +55,7 @@ def begun(asked: Asked[SceneRanking], candidates: Candidates, wanted: int) -> Be
     """As far as needed: where scenes are passed over, look at more of the best until enough remain."""
     count = wanted + 1
     while True:
+        call.check()
         best = leaders(candidates.scored.scores, count)
         beginning = _of_leaders(asked, candidates, best, wanted)
         if len(beginning.line.places) > wanted or len(best) == len(candidates.scored.scenes):

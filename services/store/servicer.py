@@ -3,8 +3,6 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import asdict
 from typing import TypeVar
 
@@ -16,6 +14,8 @@ from services.common.interceptors import Context
 from services.store import convert
 from services.store.answers import A, Answers
 from services.store.catalog import Catalog
+from services.store.metrics import SEARCHES_WAITING, WRITES_WAITING
+from services.store.workers import Workers
 from videosearch.v1 import store_pb2, store_pb2_grpc
 
 T = TypeVar("T")
@@ -27,8 +27,8 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     def __init__(self) -> None:
         self._opened: Catalog | None = None
         # Of their own, so that those that wait, or go on though their caller has gone, take no thread from other calls.
-        self._writer = ThreadPoolExecutor(1, "writer")
-        self._searchers = ThreadPoolExecutor(os.cpu_count(), "searcher")
+        self._writer = Workers("write", 1, WRITES_WAITING)
+        self._searchers = Workers("search", os.cpu_count() or 1, SEARCHES_WAITING)
         self._scenes_answers: Answers[store_pb2.FindScenesResponse] = Answers()
         self._videos_answers: Answers[store_pb2.FindVideosResponse] = Answers()
 
@@ -61,7 +61,8 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
     async def UpdateVideo(
         self, request: store_pb2.UpdateVideoRequest, context: Context
     ) -> store_pb2.UpdateVideoResponse:
-        video_id, changes = common.video_id_from(request.video.video_id), convert.changes_from(request)
+        video_id = common.video_id_from(request.video.video_id, "video.video_id")
+        changes = convert.changes_from(request)
         video = await self._write(lambda: self._catalog.update(video_id, changes))
         return store_pb2.UpdateVideoResponse(video=common.video_to(video))
 
@@ -159,7 +160,7 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
         return self._opened
 
     async def _write(self, change: Callable[[], T]) -> T:
-        return await _in_thread(self._writer, change)
+        return await self._writer.do(change)
 
     async def _once(self, request: Message, answer: Callable[[], A], answers: Answers[A]) -> A:
         """The answer, or the same as before if nothing has changed since."""
@@ -174,9 +175,4 @@ class StoreServicer(store_pb2_grpc.StoreServiceServicer):
 
     async def _search(self, answer: Callable[[], T]) -> T:
         """The messages are read and made in the thread too: a thousand hits take a while."""
-        return await _in_thread(self._searchers, answer)
-
-
-async def _in_thread(threads: Executor, work: Callable[[], T]) -> T:
-    """As asyncio.to_thread does it, in one of these threads."""
-    return await asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
+        return await self._searchers.do(answer)

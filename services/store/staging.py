@@ -15,6 +15,7 @@ from itertools import islice
 
 import numpy as np
 
+from services.common import call
 from services.common.errors import DataLossError, InvalidInputError, PreconditionError
 from services.common.media import Vector, Video
 from services.store import keys, schema
@@ -23,7 +24,7 @@ from services.store.database import STAGED_KEY, Database, put_embeddings
 from services.store.draft import MAX_SAMPLES_PER_SCENE, MAX_SCENES
 from services.store.index import Index
 from services.store.records import Contents, Staged, encode_contents, encode_staged
-from services.store.scenes import Halves, SceneTable
+from services.store.scenes import Halves, IndexedVideo, SceneTable
 from services.store.schema import CONTENTS_KEYS
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ def missing(database: Database, index: Index, model: str, after: str = "") -> It
         return
     staged = database.staged()
     for video_id in sorted(video_id for video_id in index.numbers if video_id > after):
+        call.check()
         if staged is None or staged.model != model or not _is_kept(database, video_id, staged.generation):
             yield index.found(video_id)
 
@@ -108,13 +110,18 @@ def switched(database: Database, index: Index, model: str) -> Index:
             " put them first (videosearch store reembed)"
         )
     contents = replace(index.contents, model=model, dimension=staged.dimension, generation=staged.generation)
-    videos = (database.indexed(video_id, contents) for video_id in index.numbers)
+    videos = (_read(database, video_id, contents) for video_id in index.numbers)
     following = Index.of(contents, videos)  # first, so that damage is met while nothing has changed
     with database.batch("the model was not switched") as batch:
         schema.put(batch, CONTENTS_KEYS, encode_contents(contents))
         batch.delete(STAGED_KEY)
     log.info("model switched", extra={"model": model, "videos": contents.video_count})
     return following
+
+
+def _read(database: Database, video_id: str, contents: Contents) -> IndexedVideo:
+    call.check()
+    return database.indexed(video_id, contents)
 
 
 class Sweeper:

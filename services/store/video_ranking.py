@@ -5,6 +5,7 @@ from itertools import islice
 
 import numpy as np
 
+from services.common import call
 from services.common.media import VideoHit, VideoScoring
 from services.common.ranking import SceneRanking, VideoRanking
 from services.store import diversity, duplicates, means
@@ -97,6 +98,7 @@ def _begun(asked: Asked[VideoRanking], candidates: Candidates, wanted: int) -> B
         numbers, scores = numbers[later], scores[later]
     count = wanted + 1
     while True:
+        call.check()
         best = leaders(scores, count)
         beginning = _of_leaders(asked, candidates, numbers[best], scores[best], wanted)
         if len(beginning.line.places) > wanted or len(best) == len(numbers):

@@ -123,7 +123,7 @@ async def test_near_duplicates_are_recommended_once():
         (("--like", "storm", "--diversity", "1.1"), "Invalid value for '--diversity'"),
         (("--like", "storm", "--distinct", "0"), "--distinct is 0.0"),
         (("--like", "storm", "--scenes-per-video", "99999999999"), "Invalid value for '--scenes-per-video'"),
-        (("--like", "storm") * 101, "the number of examples is 101"),
+        (("--like", "storm") * 101, "with disliked has 101 elements"),
         (("--like", "storm", "--where", "{"), "--where is no VideoCondition"),
     ],
 )

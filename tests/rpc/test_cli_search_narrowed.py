@@ -67,7 +67,7 @@ async def test_only_scenes_that_overlap_the_window_are_found(window, expected):
         ((), "nothing to find"),
         ((" ",), "TEXT 1 is empty: describe in words what to find"),
         (("rain", "x" * 10_001), "TEXT 2 has 10001 characters"),
-        (("rain",) * 101, "the number of parts is 101"),
+        (("rain",) * 101, "parts has 101 elements"),
         (("rain", "--image", "/nowhere.jpg"), "--image /nowhere.jpg cannot be read"),
         (("--like", "a/b"), "--like 'a/b' must be"),
         (("--like", "rabbit@noon"), "--like rabbit@noon: 'noon' is no time"),

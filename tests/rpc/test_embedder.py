@@ -138,7 +138,7 @@ async def test_frames_go_through_the_client(address):
 
 @pytest.mark.parametrize(
     ("texts", "said"),
-    [([], "number of texts is 0"), (["a"] * 257, "is 257"), (["a", ""], "texts[1] is empty"), ([" \n"], "texts[0]")],
+    [([], "texts has 0 elements"), (["a"] * 257, "has 257"), (["a", ""], "texts[1] is empty"), ([" \n"], "texts[0]")],
 )
 async def test_bad_texts_are_refused(stub, texts, said):
     code, details = await refusal(stub.EmbedTexts(texts_of(*texts)))
@@ -148,8 +148,8 @@ async def test_bad_texts_are_refused(stub, texts, said):
 @pytest.mark.parametrize(
     ("images", "said"),
     [
-        ([], "number of images is 0"),
-        ([RED] * 257, "is 257"),
+        ([], "images has 0 elements"),
+        ([RED] * 257, "has 257 elements"),
         ([RED, embedder_pb2.Image()], "images[1] is empty"),
         ([RED, encoded(b"")], "images[1] is empty"),
         ([RED, encoded(b"no image at all")], "images[1]: not a JPEG, PNG or WebP file"),

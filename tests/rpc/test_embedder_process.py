@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.common.clients.embedder import EmbedderClient
 from services.common.errors import UnavailableError
 from tests.checkpoints import make_clip
+from tests.scrapes import scrape
 from tools.stack import Service, StackError, free_addresses
 
 NOT_SERVING, SERVING = health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING
@@ -47,12 +48,16 @@ async def health(address):
 
 
 async def test_it_serves_once_the_model_is_loaded_and_stops_when_told(tmp_path):
-    async with started(make_clip(tmp_path)) as (service, lines):
+    metrics = free_addresses()["embedder"]
+    async with started(make_clip(tmp_path), VIDEOSEARCH_EMBEDDER_METRICS_LISTEN=metrics) as (service, lines):
         async with health(service.address) as states:
             assert [await anext(states), await anext(states)] == [NOT_SERVING, SERVING]
         async with EmbedderClient(service.address) as client:
             assert (await client.model()).name == str(tmp_path)
             assert not (await client.embed_texts(["a dog"]))[0].truncated
+        seen = await scrape(int(metrics.rpartition(":")[2]))
+        assert [seen.value(f"embedder_{what}") for what in ("replicas", "accepted_items")] == [1, 0]
+        assert seen.value("embedder_batch_items_sum", lane="texts") == 1
         await service.stop()
         assert (service.process.returncode, lines) == (0, [])
 

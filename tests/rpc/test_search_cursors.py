@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.common.errors import InvalidInputError
+from services.common.errors import InvalidInputError, PreconditionError
 from services.common.ranking import ImagePart, SceneRanking, TextPart, VideoPart, VideoRanking
 from tests.searches import search_with, searching
 from tests.standins import DIMENSION, MODEL
@@ -86,10 +86,20 @@ async def test_a_cursor_of_another_description_is_refused(world):
 
 async def test_a_cursor_of_another_ranking_is_refused(world):
     cursor = (await world.client.search_scenes(TEXT, SceneRanking(top_k=3))).next_cursor
-    with pytest.raises(InvalidInputError, match="is none that this request has returned"):
+    with pytest.raises(InvalidInputError, match="is none that this request has returned") as refusal:
         await world.client.search_scenes(TEXT, SceneRanking(top_k=3, cursor=cursor, scenes_per_video=1))
+    assert cursor[:100] in str(refusal.value)
     with pytest.raises(InvalidInputError, match="is none that this request has returned"):
         await world.client.search_videos(TEXT, VideoRanking(cursor=cursor))
+
+
+async def test_after_a_change_of_the_model_a_search_begins_anew(world):
+    cursor = (await world.client.search_scenes(TEXT, SceneRanking(top_k=3))).next_cursor
+    for name in "abcd":
+        await world.videos.delete_video(name)
+    await world.videos.put_video(video("e", "model-b"), scenes(1, 1, DIMENSION))
+    with pytest.raises(PreconditionError, match="; begin without a cursor"):
+        await world.client.search_scenes(TEXT, SceneRanking(top_k=3, cursor=cursor))
 
 
 async def test_a_cursor_that_a_search_did_not_make_is_refused(world):

@@ -129,7 +129,7 @@ async def test_a_part_that_names_what_does_not_exist_is_named_by_its_place(world
         ([search_pb2.SearchPart()], "parts[0] says nothing: set one of text, image, scene, moment, video_id"),
         ([search_pb2.SearchPart(text=" ")], "parts[0].text is empty"),
         ([search_pb2.SearchPart(text="rain", weight=0)], "parts[0].weight is 0.0; it must be finite and not 0"),
-        ([search_pb2.SearchPart(text="rain")] * 101, "the number of parts is 101; it must be 1 to 100"),
+        ([search_pb2.SearchPart(text="rain")] * 101, "parts has 101 elements; it must have 1 to 100"),
         ([search_pb2.SearchPart(image=b"")], "parts[0].image is empty"),
         ([search_pb2.SearchPart(scene=media_pb2.SceneReference(video_id="a b"))], "parts[0].scene.video_id 'a b'"),
     ],

@@ -148,16 +148,16 @@ async def test_counts_and_the_filter_are_passed_on(world):
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        (search_pb2.RecommendVideosRequest(), "nothing is liked: give at least one example in liked"),
+        (search_pb2.RecommendVideosRequest(), "liked is empty: give at least one example"),
         (
             search_pb2.RecommendVideosRequest(disliked=[search_pb2.Example(video_id="c0-00")]),
-            "nothing is liked: give at least one example in liked",
+            "liked is empty: give at least one example",
         ),
         (
             search_pb2.RecommendVideosRequest(
                 liked=[search_pb2.Example(video_id="c0-00")] * 60, disliked=[search_pb2.Example(video_id="c0-01")] * 41
             ),
-            "the number of examples is 101; it must be 1 to 100",
+            "liked with disliked has 101 elements; it must have 1 to 100",
         ),
         (
             search_pb2.RecommendVideosRequest(

@@ -102,6 +102,14 @@ async def test_a_running_call_is_finished_while_draining():
         assert (await running).video_count == 3
 
 
+async def test_those_who_watch_the_health_do_not_hold_up_the_drain():
+    async with AsyncExitStack() as clients, asyncio.timeout(5), server(Slow(), grace_s=10) as started:
+        await started.ready()
+        channel = await clients.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{started.port}"))
+        health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=SERVICE))
+        await health.read()
+
+
 async def test_a_call_that_outlasts_the_grace_is_ended():
     slow = Slow()
     async with AsyncExitStack() as clients:

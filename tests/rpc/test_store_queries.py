@@ -204,10 +204,10 @@ def videos_asked(**fields):
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
-        (("FindScenes", store_pb2.FindScenesRequest()), "there is no query: give 1 to 100 parts"),
-        (scenes_asked(query=EMBEDDING), "both query and parts are set"),
-        (("FindVideos", store_pb2.FindVideosRequest(parts=[PART] * 101)), "the number of parts is 101"),
-        (("ScoreTimeline", store_pb2.ScoreTimelineRequest(video_id="x")), "there is no query"),
+        (("FindScenes", store_pb2.FindScenesRequest()), "parts has 0 elements; it must have 1 to 100"),
+        (scenes_asked(query=EMBEDDING), "query and parts are both set"),
+        (("FindVideos", store_pb2.FindVideosRequest(parts=[PART] * 101)), "parts has 101 elements"),
+        (("ScoreTimeline", store_pb2.ScoreTimelineRequest(video_id="x")), "parts has 0 elements"),
         (("ScoreTimeline", store_pb2.ScoreTimelineRequest(parts=[PART])), "video_id ''"),
         (
             ("ScoreTimeline", store_pb2.ScoreTimelineRequest(video_id="x", parts=[media_pb2.QueryPart(weight=2)])),
@@ -240,7 +240,7 @@ def videos_asked(**fields):
         *((videos_asked(diversity=value), f"diversity is {value}") for value in (-0.1, 1.1, math.nan)),
         *((videos_asked(video_scoring=3, top_scene_count=n), f"top_scene_count is {n}") for n in (-1, 0, 101)),
         (videos_asked(top_scene_count=3), "top_scene_count has no meaning without video_scoring"),
-        (videos_asked(diversity=0.1, cursor="elsewhere"), "a ranking with diversity has no further pages"),
+        (videos_asked(diversity=0.1, cursor="elsewhere"), "cursor is set, but a ranking with diversity has"),
         (
             ("FindScenes", store_pb2.FindScenesRequest(parts=[media_pb2.QueryPart(moment=NO_MOMENT)])),
             "parts[0].moment.offset must be 0 or more",

@@ -111,6 +111,7 @@ def test_metadata_over_its_limits_is_refused(given_metadata):
         media_pb2.SceneDetection(threshold=math.inf),
         media_pb2.SceneDetection(min_scene_duration=Duration(seconds=-1)),
         media_pb2.SceneDetection(max_scene_duration=Duration()),
+        media_pb2.SceneDetection(max_scene_duration=Duration(seconds=2**63 // 10**9 + 1)),
     ],
 )
 def test_a_bad_detection_is_refused(detection):

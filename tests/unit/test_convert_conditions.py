@@ -54,12 +54,12 @@ def test_conditions_may_nest_16_deep_and_number_1000():
             condition(all=media_pb2.VideoConditions(conditions=[FINE, condition()])),
             r"filter.condition.all.conditions\[1\] says nothing",
         ),
-        (condition(video_ids=media_pb2.VideoIds()), "the number of filter.condition.video_ids.video_ids is 0"),
-        (condition(video_ids=media_pb2.VideoIds(video_ids=["v"] * 1001)), "is 1001; it must be 1 to 1000"),
+        (condition(video_ids=media_pb2.VideoIds()), "filter.condition.video_ids.video_ids has 0 elements"),
+        (condition(video_ids=media_pb2.VideoIds(video_ids=["v"] * 1001)), "has 1001 elements; it must have 1 to 1000"),
         (condition(video_ids=media_pb2.VideoIds(video_ids=["a b"])), "video_ids 'a b' must be 1 to 128"),
         (
             condition(metadata_in=media_pb2.MetadataIn(key="k")),
-            "the number of filter.condition.metadata_in.values is 0",
+            "filter.condition.metadata_in.values has 0 elements",
         ),
         (condition(metadata_in=media_pb2.MetadataIn(values=["v"])), "filter.condition.metadata_in.key is empty"),
         (condition(metadata_in=media_pb2.MetadataIn(key="k", values=["v" * 4097])), "values has 4097 characters"),
@@ -97,7 +97,7 @@ def test_a_time_is_rounded_up_to_whole_microseconds(nanos, microsecond):
 
 
 def test_a_filter_of_too_many_videos_is_refused():
-    with pytest.raises(InvalidInputError, match=r"filter.video_ids is 1001; it must be 1 to 1000"):
+    with pytest.raises(InvalidInputError, match=r"filter.video_ids has 1001 elements; it must have 1 to 1000"):
         convert.filter_from(media_pb2.VideoFilter(video_ids=[str(n) for n in range(1001)]))
 
 

@@ -86,23 +86,23 @@ def test_a_description_in_words_is_one_part_without_the_space_around_it(request_
 def test_a_request_has_a_text_or_parts(request_type):
     with pytest.raises(InvalidInputError, match="text is empty: describe in words what to find"):
         convert.description_from(request_type())
-    with pytest.raises(InvalidInputError, match="both text and parts are set: make the text one of the parts"):
+    with pytest.raises(InvalidInputError, match="text and parts are both set: make the text one of the parts"):
         convert.description_from(request_type(text="rain", parts=[asked(text="rain")]))
 
 
 @pytest.mark.parametrize("request_type", [store_pb2.FindScenesRequest, store_pb2.FindVideosRequest])
 def test_a_request_has_a_query_or_parts(request_type):
-    with pytest.raises(InvalidInputError, match="there is no query"):
+    with pytest.raises(InvalidInputError, match="parts has 0 elements"):
         convert.query_from(request_type())
-    with pytest.raises(InvalidInputError, match="both query and parts are set"):
+    with pytest.raises(InvalidInputError, match="query and parts are both set"):
         convert.query_from(request_type(query=EMBEDDING, parts=[a_part(video_id="v")]))
 
 
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
-        ([], "there is no query: give 1 to 100 parts"),
-        ([a_part(video_id="v")] * 101, "the number of parts is 101; it must be 1 to 100"),
+        ([], "parts has 0 elements; it must have 1 to 100"),
+        ([a_part(video_id="v")] * 101, "parts has 101 elements; it must have 1 to 100"),
         ([a_part(video_id="v"), a_part()], r"parts\[1\] says nothing: set one of embedding, scene, moment, video_id"),
         ([a_part(video_id="v", weight=0)], r"parts\[0\].weight is 0.0; it must be finite and not 0"),
         ([a_part(video_id="v", weight=math.nan)], r"parts\[0\].weight is nan"),
@@ -130,7 +130,7 @@ def test_bad_parts_of_a_query_are_refused(parts, complaint):
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
-        ([asked(text="x")] * 101, "the number of parts is 101; it must be 1 to 100"),
+        ([asked(text="x")] * 101, "parts has 101 elements; it must have 1 to 100"),
         (
             [asked(text="x"), asked(weight=1)],
             r"parts\[1\] says nothing: set one of text, image, scene, moment, video_id",

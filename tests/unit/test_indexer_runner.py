@@ -273,6 +273,7 @@ async def test_files_are_kept_for_failed_uploads_only(runner) -> None:
     working = asyncio.create_task(runner.run())
     for job in added:
         await _end(runner, job)
+    await _until(lambda: len(pipeline.discarded) >= 3)  # the last is discarded after its watchers were told
     await _stopped(working)
     assert pipeline.discarded == [job.job_id for job in added[1:]]
 

@@ -93,6 +93,13 @@ def test_a_folder_is_refused(database: Database, tmp_path: Path, film: Path) -> 
         sources_with(database, tmp_path).check(str(film.parent))
 
 
+def test_a_link_to_a_name_that_is_no_text_is_refused(database: Database, tmp_path: Path, film: Path) -> None:
+    link, named = film.with_name("link.mp4"), film.rename(film.with_name(os.fsdecode(b"caf\xe9.mp4")))
+    link.symlink_to(named)
+    with pytest.raises(InvalidInputError, match="UTF-8"):
+        sources_with(database, tmp_path).check(str(link))
+
+
 @pytest.mark.parametrize("uri", ["film.mp4", "ftp://host/film.mp4", "file:///film.mp4", "memory://film.mp4"])
 def test_a_uri_of_no_kind_that_is_allowed_is_refused(database: Database, tmp_path: Path, uri: str) -> None:
     with pytest.raises(InvalidInputError, match="absolute path, an http"):

@@ -43,3 +43,13 @@ def test_what_the_peer_says_of_the_request_is_passed_on_unchanged():
 
 def test_a_status_without_details_is_named():
     assert str(status.error_of(failure(grpc.StatusCode.NOT_FOUND, None), "x")) == "NOT_FOUND"
+
+
+def test_a_message_that_is_too_large_is_a_fault_of_the_request():
+    told = failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER: Received message larger than max (5 vs. 4)")
+    assert isinstance(status.error_of(told, "StoreService at x"), errors.InvalidInputError)
+
+
+def test_without_a_hint_an_overload_has_the_usual_one():
+    told = status.error_of(failure(grpc.StatusCode.RESOURCE_EXHAUSTED, "full"), "StoreService at x")
+    assert told.retry_after_s == errors.OverloadedError("").retry_after_s

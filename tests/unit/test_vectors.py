@@ -43,8 +43,9 @@ def test_bytes_are_little_endian_float32():
         np.float32([1, 1]).tobytes(),
         np.float32([np.nan, 1]).tobytes(),
         np.float32([np.inf, 0]).tobytes(),
+        np.float32([3e38, 3e38]).tobytes(),
     ],
-    ids=["empty", "five bytes", "zero", "too long", "not a number", "infinite"],
+    ids=["empty", "five bytes", "zero", "too long", "not a number", "infinite", "of a length beyond all numbers"],
 )
 def test_bytes_that_are_no_unit_vector_are_refused(data):
     with pytest.raises(InvalidInputError):

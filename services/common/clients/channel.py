@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
 
 import grpc
@@ -14,6 +14,7 @@ from services.common.clients.credentials import Credentials, Shown
 from services.common.connection import channel_options
 from services.common.errors import NotFoundError, PreconditionError, UnavailableError, VideosearchError
 from services.common.metrics import PEER_RPC_SECONDS
+from services.common.tls import hint
 
 T = TypeVar("T")
 Stub = TypeVar("Stub")
@@ -116,20 +117,22 @@ class Client(Generic[Stub]):
                 told = (end for end in (failure, *ends) if end.details() != status.PEER_LOST)
                 raise self._error(next(told, failure)) from failure
 
-    async def _stream(self, method: Callable[..., Any], request: Any) -> AsyncIterator[Any]:
-        """A server stream, which may last as long as its caller wants."""
+    async def _stream(self, method: Callable[..., Any], request: Any) -> AsyncGenerator[Any, None]:
+        """A server stream, which may last as long as its caller wants, and the present call. To be closed."""
         with _seen(method) as metadata:
-            stream = method(request, metadata=(*metadata, *self._shown.metadata))
-        try:
-            async for response in stream:
-                yield response
-        except grpc.aio.AioRpcError as failure:
-            raise self._error(failure) from failure
-        finally:
-            stream.cancel()  # no effect on one that has ended
+            timeout_s = call.timeout_s(LONGEST_CALL_S)
+            stream = method(request, timeout=timeout_s, metadata=(*metadata, *self._shown.metadata))
+            try:
+                async for response in stream:
+                    yield response
+            except grpc.aio.AioRpcError as failure:
+                raise self._error(failure) from failure
+            finally:
+                stream.cancel()  # no effect on one that has ended
 
     def _error(self, failure: grpc.aio.AioRpcError) -> Exception:
-        return status.error_of(failure, self._peer) or failure
+        peer = self._peer + hint(failure.details() or "", over_tls=self._tls is not None)
+        return status.error_of(failure, peer) or failure
 
 
 def _end_of(ended: Any) -> grpc.aio.AioRpcError:
@@ -148,14 +151,15 @@ def _at_once(known: Coroutine[Any, Any, Any]) -> Any:
 
 @contextlib.contextmanager
 def _seen(method: Any) -> Iterator[tuple[tuple[str, str], ...]]:
-    """While a call is made: yields what it hands down of the present one, and measures it."""
+    """While a call lasts: yields what it hands down of the present one, and measures it."""
     name = method._method.decode()  # noqa: SLF001 - nothing public of a stub says it
     started = time.perf_counter()
     code = grpc.StatusCode.OK.name
+    # Never the present span: a stream ends in whatever task lets go of it, and what is done between is not its part.
+    span = tracing.begin(name, "CLIENT")
     try:
-        with tracing.span(name[1:], "CLIENT"):
-            request_id = call.request_id()
-            yield (*(((call.REQUEST_ID_KEY, request_id),) if request_id else ()), *tracing.metadata())
+        request_id = call.request_id()
+        yield (*(((call.REQUEST_ID_KEY, request_id),) if request_id else ()), *tracing.metadata(span))
     except VideosearchError as error:
         code = status.code_of(error).name
         raise
@@ -166,4 +170,5 @@ def _seen(method: Any) -> Iterator[tuple[tuple[str, str], ...]]:
         code = grpc.StatusCode.CANCELLED.name
         raise
     finally:
+        tracing.end(span, code)
         PEER_RPC_SECONDS.labels(name, code).observe(time.perf_counter() - started)

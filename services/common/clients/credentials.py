@@ -1,6 +1,6 @@
 """What a client shows of itself, and whom it trusts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -18,7 +18,7 @@ class Credentials:
     ca: Path | None = None
     """Authorities that are trusted; given, all connections are made over TLS."""
     identity: Identity | None = None
-    token: str = ""
+    token: str = field(default="", repr=False)
     token_file: Path | None = None
     over_plaintext: bool = False
     """Whether the token may go over a network without TLS."""
@@ -30,7 +30,7 @@ class Shown:
     def __init__(self, credentials: Credentials, address: str) -> None:
         """PreconditionError if the token would be sent to `address` for everybody on the way to read."""
         self._tls = channel_credentials(credentials.ca, credentials.identity) if credentials.ca else None
-        self._token = credentials.token
+        self._token = _clean(credentials.token, "VIDEOSEARCH_TOKEN") if credentials.token else ""
         self._token_file = _watched_token(credentials.token_file) if credentials.token_file else None
         has_token = bool(self._token or self._token_file)
         if has_token and not (credentials.ca or credentials.over_plaintext or is_local(address)):
@@ -55,7 +55,14 @@ def _watched_token(file: Path) -> Watched[str]:
 
 
 def _token_in(file: Path) -> str:
-    token = file.read_text().strip()
+    return _clean(file.read_text(), file)
+
+
+def _clean(text: str, source: object) -> str:
+    """A token that can go into a header. ValueError names where it is from, and does not have it."""
+    token = text.strip()
+    if not token:
+        raise ValueError(f"{source} holds no token")
     if not token.isascii() or not token.isprintable() or " " in token:
-        raise ValueError(f"{file} holds more than a token")
+        raise ValueError(f"{source} holds more than a token")
     return token

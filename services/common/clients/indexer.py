@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
 
@@ -60,8 +61,9 @@ class IndexerClient(Client["indexer_pb2_grpc.IndexerServiceAsyncStub"]):
     async def watch_job(self, job_id: str) -> AsyncIterator[IndexJob]:
         """The job's states: the present one at once, then each change, until it has ended."""
         request = indexer_pb2.WatchIndexJobRequest(job_id=job_id)
-        async for response in self._stream(self._stub.WatchIndexJob, request):
-            yield convert.job_from(response.job)
+        async with aclosing(self._stream(self._stub.WatchIndexJob, request)) as responses:
+            async for response in responses:
+                yield convert.job_from(response.job)
 
     async def restart_job(self, job_id: str) -> IndexJob:
         response = await self._call(self._stub.RestartIndexJob, indexer_pb2.RestartIndexJobRequest(job_id=job_id))

@@ -1,6 +1,7 @@
 """The store, as its callers use it."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import fields
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -112,8 +113,9 @@ class StoreClient(Client["store_pb2_grpc.StoreServiceAsyncStub"]):
 
     async def backup(self) -> AsyncIterator[bytes]:
         """All that the store holds now, in pieces: a file that `videosearch store restore` reads."""
-        async for response in self._stream(self._stub.Backup, store_pb2.BackupRequest()):
-            yield response.data
+        async with aclosing(self._stream(self._stub.Backup, store_pb2.BackupRequest())) as responses:
+            async for response in responses:
+                yield response.data
 
     async def stats(self) -> StoreStats:
         response = await self._call(self._stub.GetStats, store_pb2.GetStatsRequest())

@@ -42,11 +42,11 @@ from services.common.convert.ranking import (
 )
 from services.common.convert.timelines import timeline_from, timeline_to
 from services.common.convert.values import (
-    count_from,
     duration_from,
     duration_to,
     enum_from,
     enum_to,
+    length_from,
     page_number_from,
     page_size_from,
     text_from,
@@ -57,7 +57,6 @@ __all__ = [
     "JOB_STATE",
     "LONGEST",
     "condition_from",
-    "count_from",
     "description_from",
     "description_to",
     "detection_from",
@@ -73,6 +72,7 @@ __all__ = [
     "filter_to",
     "job_from",
     "job_to",
+    "length_from",
     "metadata_from",
     "model_from",
     "model_to",

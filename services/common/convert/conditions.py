@@ -19,7 +19,7 @@ from services.common.conditions import (
     VideoIds,
 )
 from services.common.convert.media import MAX_KEY_LENGTH, MAX_VALUE_LENGTH, metadata_from, video_id_from
-from services.common.convert.values import count_from, duration_from, duration_to, text_from, time_from, time_to
+from services.common.convert.values import duration_from, duration_to, length_from, text_from, time_from, time_to
 from services.common.errors import InvalidInputError
 from services.common.media import VideoFilter
 from videosearch.v1 import media_pb2
@@ -133,7 +133,7 @@ def _ids_from(video_ids: Sequence[str], field: str) -> frozenset[str]:
 
 
 def _some(values: Sequence[str], field: str) -> Sequence[str]:
-    count_from(len(values), 1, MAX_VALUES, f"the number of {field}")
+    length_from(len(values), 1, MAX_VALUES, field)
     return values
 
 

@@ -33,6 +33,9 @@ MAX_METADATA_BYTES = 16 << 10
 LONGEST = {"uri": 4096, "title": 1000, "codec": 64, "content_sha256": 64, "model": 128}
 """Most characters of a video's texts, whether it is to be indexed or put; a message has room for many such videos."""
 
+LONGEST_SCENE_NS = 2**63 - 1
+"""What the decoder's process is told is in 64 bits."""
+
 DETECTOR = {
     media_pb2.DETECTOR_ADAPTIVE: Detector.ADAPTIVE,
     media_pb2.DETECTOR_CONTENT: Detector.CONTENT,
@@ -105,8 +108,8 @@ def detection_from(detection: media_pb2.SceneDetection) -> Detection:
         asked["max_scene_ns"] = duration_from(detection.max_scene_duration, "detection.max_scene_duration")
     if not 0 < asked.get("threshold", 1) < math.inf:
         raise InvalidInputError(f"detection.threshold is {detection.threshold}; it must be greater than 0")
-    if asked.get("max_scene_ns", 1) == 0:
-        raise InvalidInputError("detection.max_scene_duration must be greater than 0")
+    if not 0 < asked.get("max_scene_ns", 1) <= LONGEST_SCENE_NS:
+        raise InvalidInputError("detection.max_scene_duration must be greater than 0, and at most 292 years")
     return Detection(**asked)
 
 
@@ -158,7 +161,7 @@ def _rational_to(value: Fraction) -> media_pb2.Rational:
 
 def _rational_from(value: media_pb2.Rational) -> Fraction:
     if value.denominator <= 0:
-        raise InvalidInputError(f"a denominator is greater than 0; got {value.denominator}")
+        raise InvalidInputError(f"frame_rate.denominator is {value.denominator}; it must be greater than 0")
     return Fraction(value.numerator, value.denominator)
 
 
@@ -176,7 +179,10 @@ def scene_to(scene: Scene, model: str) -> media_pb2.Scene:
 
 def scene_from(scene: media_pb2.Scene) -> Scene:
     """A scene as listed: what its samples have of embeddings is not taken over."""
-    samples = (Sample(duration_from(sample.offset, "offset"), NO_VECTOR, sample.image) for sample in scene.samples)
+    samples = (
+        Sample(duration_from(sample.offset, f"samples[{place}].offset"), NO_VECTOR, sample.image)
+        for place, sample in enumerate(scene.samples)
+    )
     return Scene(scene.ordinal, segment_from(scene.segment), tuple(samples))
 
 

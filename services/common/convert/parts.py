@@ -6,7 +6,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from services.common import vectors
 from services.common.convert.media import embedding_to, video_id_from
-from services.common.convert.values import count_from, duration_from, duration_to
+from services.common.convert.values import duration_from, duration_to, length_from
 from services.common.errors import InvalidInputError
 from services.common.media import Vector
 from services.common.ranking import (
@@ -40,13 +40,13 @@ def query_from(request: store_pb2.FindScenesRequest | store_pb2.FindVideosReques
         return parts_from(request.parts)
     if request.parts:
         raise InvalidInputError(
-            "both query and parts are set: use parts for more than one embedding, and then only them"
+            "query and parts are both set: use parts for more than one embedding, and then only them"
         )
     return (EmbeddingPart(_vector_from(request.query, "query"), request.query.model),)
 
 
 def parts_from(parts: Sequence[media_pb2.QueryPart]) -> Query:
-    return _each_from(parts, _part_from, "there is no query")
+    return _each_from(parts, _part_from)
 
 
 def parts_to(query: Query) -> list[media_pb2.QueryPart]:
@@ -58,8 +58,8 @@ def description_from(request: Describing) -> Description:
     if not request.parts:
         return (TextPart(_text_from(request.text, "text")),)
     if request.text:
-        raise InvalidInputError("both text and parts are set: make the text one of the parts")
-    return _each_from(request.parts, _description_part_from, "there is no text")
+        raise InvalidInputError("text and parts are both set: make the text one of the parts")
+    return _each_from(request.parts, _description_part_from)
 
 
 def description_to(description: Description) -> list[search_pb2.SearchPart]:
@@ -92,10 +92,8 @@ def stored_part_from(part: NamingPart, path: str, weight: float) -> StoredPart |
     return None
 
 
-def _each_from(parts: Sequence[P], part_from: Callable[[P, str, float], T], nothing: str) -> tuple[T, ...]:
-    if not parts:
-        raise InvalidInputError(f"{nothing}: give 1 to {MAX_PARTS} parts")
-    count_from(len(parts), 1, MAX_PARTS, "the number of parts")
+def _each_from(parts: Sequence[P], part_from: Callable[[P, str, float], T]) -> tuple[T, ...]:
+    length_from(len(parts), 1, MAX_PARTS, "parts")
     return tuple(
         part_from(part, f"parts[{place}]", _weight_from(part, f"parts[{place}].weight"))
         for place, part in enumerate(parts)

@@ -61,6 +61,13 @@ def count_from(value: int, low: int, high: int, field: str) -> int:
     return value
 
 
+def length_from(value: int, low: int, high: int, field: str) -> int:
+    """Of a list."""
+    if not low <= value <= high:
+        raise InvalidInputError(f"{field} has {value} elements; it must have {low} to {high}")
+    return value
+
+
 def text_from(value: str, longest: int, field: str) -> str:
     if len(value) > longest:
         raise InvalidInputError(f"{field} has {len(value)} characters; at most {longest} are taken")
