@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -131,10 +132,10 @@ class Server:
         self._stopping.add(stopping)
         stopping.add_done_callback(self._stopping.discard)
         self._server = self._made()
-        host = self._settings.listen.rpartition(":")[0]
+        listen = re.sub(":0$", f":{self.port}", self._settings.listen)
         while True:
             try:
-                self._bound(f"{host}:{self.port}")
+                self._bound(listen)
                 break
             except StartupError:  # it is not free yet
                 await asyncio.sleep(KEEP_INTERVAL_S)
