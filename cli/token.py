@@ -56,7 +56,7 @@ def _add(line: str, file: Path, taken_back: str | None) -> None:
         if file.exists():
             shutil.copymode(file, part)
             os.chown(part, file.stat().st_uid, file.stat().st_gid)
-        kept = [known for known in before if not (taken_back and known.startswith(taken_back))]
+        kept = [known for known in before if not (taken_back and known.strip().startswith(taken_back))]
         part.write_text("\n".join([*kept, line, ""]))
 
 

@@ -16,6 +16,9 @@ class Proxy:
         self.connections = 0
         self.heard = asyncio.Event()
         """Set by each piece that comes from a client."""
+        self.passing = asyncio.Event()
+        """While it is clear, the other side seems to hang."""
+        self.passing.set()
         self._server: asyncio.Server | None = None
 
     async def begin(self) -> None:
@@ -50,6 +53,7 @@ class Proxy:
             while data := await reader.read(1 << 16):
                 if heard:
                     heard.set()
+                await self.passing.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:

@@ -41,6 +41,8 @@ class Tokens:
         ValueError or OSError if they cannot be read; the text says no token.
         """
         self._given = {_digest(_long(token)): caller for caller, token in _entries(given.split(","))}
+        if given and not self._given:
+            raise ValueError("there is no token, though there should be some: without any, everybody may call")
         self._file = None if file is None else Watched((file,), lambda: _read(file))
 
     def __bool__(self) -> bool:

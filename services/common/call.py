@@ -1,6 +1,7 @@
 """What all calls have in common, and what one hands down to those made on its behalf: request id and deadline."""
 
 import math
+import re
 import time
 import uuid
 from contextvars import ContextVar
@@ -10,8 +11,8 @@ from services.common.errors import DeadlineError
 
 REQUEST_ID_KEY = "x-request-id"
 
-MAX_REQUEST_ID_LENGTH = 128
-"""Longer ones are replaced: they would be in each line of the log."""
+_REQUEST_ID = re.compile(r"[!-~]{1,128}")
+"""One word, as it stands among the fields of each line of the log; short, for the same reason."""
 
 MARGIN_S = 0.05
 """An outgoing call ends so much before the present one, or a tenth of what remains, so that its failure can be told."""
@@ -30,8 +31,8 @@ _present: ContextVar[Call] = ContextVar("call", default=Call())  # noqa: B039 - 
 
 
 def begin(request_id: str = "", remaining_s: float | None = None) -> Call:
-    """Start a call in the present task; an id that is empty, too long or no plain text is replaced by a new one."""
-    if not 0 < len(request_id) <= MAX_REQUEST_ID_LENGTH or not (request_id.isascii() and request_id.isprintable()):
+    """Start a call in the present task; an id that is empty, too long or no single word is replaced by a new one."""
+    if not _REQUEST_ID.fullmatch(request_id):
         request_id = uuid.uuid4().hex
     begun = Call(request_id, math.inf if remaining_s is None else time.monotonic() + remaining_s)
     _present.set(begun)

@@ -18,6 +18,10 @@ KEEPALIVE_MS = 30_000
 
 KEEPALIVE_TIMEOUT_MS = 10_000
 
+HUNG_MS = 10_000
+"""So long one of several replicas may leave a ping unanswered that goes with its calls, then others are called; else it
+were gRPC's minute. Not where there is one only: a ping waits behind an upload over a slow line."""
+
 CONNECTION_AGE_MS = 300_000
 """Then a connection takes no new calls, and its client asks DNS anew: how it learns of replicas that were added."""
 
@@ -46,7 +50,9 @@ SERVER_OPTIONS: Options = [
 
 def channel_options(address: str, service: str) -> Options:
     """Of a client's channel to `service`, by its full name."""
+    of_several: Options = [("grpc.http2.ping_timeout_ms", HUNG_MS)] if is_balanced(address) else []
     return [
+        *of_several,
         ("grpc.max_receive_message_length", LARGE_BYTES),
         ("grpc.max_send_message_length", LARGE_BYTES),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),

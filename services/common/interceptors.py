@@ -32,24 +32,25 @@ log = logging.getLogger("services.rpc")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 Handle: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
+Read: TypeAlias = Callable[[bytes], Any]
+"""What makes a message of bytes."""
 
 HEALTH = "/grpc.health.v1.Health/"
 """Open to all: who asks has no token, and learns no more than that the service is there."""
+
+HEALTH_BYTES = 1024
+"""For the name of a service, which is kept as long as a stranger watches its health."""
 
 NOT_AGAIN = (("grpc-retry-pushback-ms", "-1"),)
 """To the client's gRPC: it need not ask again at once what we refuse on purpose, only what was lost on the way
 (https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback)."""
 
 
+SOON_S = 0.05
+"""A caller whose deadline passes cancels its call, which may be known here a little before the deadline is."""
+
 LOGGED_ERROR = 500
 """Characters of an error in the line of its call; it may quote what the caller has sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """In place of a message that cannot be read: a deserializer cannot answer the call, so the handler does."""
-
-    error: Exception
 
 
 class _TooLargeError(Exception):
@@ -94,36 +95,36 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return self._of_others(handler, method)
         read, write = _reader(method, handler.request_deserializer), handler.response_serializer
         if handler.response_streaming:
-            guarded = self._guarded(method, _written(handler.unary_stream))
-            return grpc.unary_stream_rpc_method_handler(guarded, read, write)
+            guarded = self._guarded(method, _written(handler.unary_stream), read)
+            return grpc.unary_stream_rpc_method_handler(guarded, None, write)
         if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(self._guarded(method, handler.stream_unary), read, write)
-        return grpc.unary_unary_rpc_method_handler(self._guarded(method, handler.unary_unary), read, write)
+            return grpc.stream_unary_rpc_method_handler(self._guarded(method, handler.stream_unary, read), None, write)
+        return grpc.unary_unary_rpc_method_handler(self._guarded(method, handler.unary_unary, read), None, write)
 
     def _of_others(self, handler: Any, method: str) -> Any:
         """Reflection, for those who have a token where tokens are asked for."""
+        read = _reader(method, handler.request_deserializer)
 
         async def guarded(requests: Any, context: Context) -> None:
             with _seen(method, context) as seen:
                 try:
                     self._authorize(method, seen, context)
                     seen.admitted = True
-                    await _written(handler.stream_stream)(_readable(requests), context)
+                    await _written(handler.stream_stream)(_message(requests, read), context)
                 except (VideosearchError, _TooLargeError) as error:
                     seen.error = str(error)
                     await _abort(error, context, None)
 
-        read = _reader(method, handler.request_deserializer)
-        return grpc.stream_stream_rpc_method_handler(guarded, read, handler.response_serializer)
+        return grpc.stream_stream_rpc_method_handler(guarded, None, handler.response_serializer)
 
-    def _guarded(self, method: str, handle: Handle) -> Handle:
+    def _guarded(self, method: str, handle: Handle, read: Read) -> Handle:
         async def guarded(request: Any, context: Context) -> Any:
             with _seen(method, context) as seen:
                 try:
                     self._authorize(method, seen, context)
                     with self._admission.entered(seen.caller or _host(seen.peer)):
                         seen.admitted = True
-                        return await handle(_readable(request), context)
+                        return await handle(_message(request, read), context)
                 except Exception as error:  # noqa: BLE001 - the one place where any failure becomes a status
                     seen.error = str(error) if isinstance(error, VideosearchError) else repr(error)
                     await _abort(_not_of_caller(error, method, seen), context, _request_type(method))
@@ -138,46 +139,50 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 def _of_health(handler: Any, method: str) -> Any:
     """Health checks, which would fail at what is no message."""
+    read, write = _reader(method, handler.request_deserializer), handler.response_serializer
 
     def readable(handle: Handle) -> Handle:
-        async def checked(request: Any, context: Context) -> Any:
-            if isinstance(request, _Unreadable):
-                await _abort(request.error, context, None)
-            return await handle(request, context)
+        async def checked(request: bytes, context: Context) -> Any:
+            try:
+                message = read(request)
+            except (InvalidInputError, _TooLargeError) as error:
+                await _abort(error, context, None)
+            return await handle(message, context)
 
         return checked
 
-    read, write = _reader(method, handler.request_deserializer), handler.response_serializer
     if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(readable(handler.unary_stream), read, write)
-    return grpc.unary_unary_rpc_method_handler(readable(handler.unary_unary), read, write)
+        return grpc.unary_stream_rpc_method_handler(readable(handler.unary_stream), None, write)
+    return grpc.unary_unary_rpc_method_handler(readable(handler.unary_unary), None, write)
 
 
-def _reader(method: str, deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    most = METHODS.get(method, LOOK).request_bytes
+def _reader(method: str, deserializer: Read) -> Read:
+    """Used by handlers, which can answer the call: gRPC's own deserializers run before it is known who calls.
+
+    A message takes up to thirty times the memory of its bytes.
+    """
+    most = HEALTH_BYTES if method.startswith(HEALTH) else METHODS.get(method, LOOK).request_bytes
 
     def read(data: bytes) -> Any:
         if len(data) > most:
-            return _Unreadable(_TooLargeError(f"SERVER: Received {status.TOO_LARGE} ({len(data)} vs. {most})"))
+            raise _TooLargeError(f"SERVER: Received {status.TOO_LARGE} ({len(data)} vs. {most})")
         try:
             return deserializer(data)
         except DecodeError:
             reason = "the request is no message of the type that this method takes, or nests too deep"
-            return _Unreadable(InvalidInputError(reason))
+            raise InvalidInputError(reason) from None
 
     return read
 
 
-def _readable(request: Any) -> Any:
-    """The request, or the stream of them; raises what is wrong with one that could not be read."""
-    if isinstance(request, _Unreadable):
-        raise request.error
-    return _each_readable(request) if isinstance(request, AsyncIterator) else request
+def _message(request: bytes | AsyncIterator[bytes], read: Read) -> Any:
+    """The request, or the stream of them."""
+    return _messages(request, read) if isinstance(request, AsyncIterator) else read(request)
 
 
-async def _each_readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _messages(requests: AsyncIterator[bytes], read: Read) -> AsyncIterator[Any]:
     async for request in requests:
-        yield _readable(request)
+        yield read(request)
 
 
 def _written(handle: Callable[[Any, Context], AsyncIterator[Any]]) -> Handle:
@@ -237,7 +242,7 @@ def _seen(method: str, context: Context) -> Iterator[_Seen]:
         finally:
             present.over = True
             running.dec()
-            code = _code_name(context, completed=completed)
+            code = _code_name(context, present, completed=completed)
             tracing.end(span, code)
             _tell(method, code, time.monotonic() - started, seen)
 
@@ -251,11 +256,13 @@ def _tell(method: str, code: str, seconds: float, seen: _Seen) -> None:
     log.info("call", extra=fields | {name: value for name, value in known.items() if value})
 
 
-def _code_name(context: Context, *, completed: bool) -> str:
+def _code_name(context: Context, present: call.Call, *, completed: bool) -> str:
     code = context.code()  # 0 unless the call was aborted
     if isinstance(code, grpc.StatusCode):
         return code.name
-    return "OK" if completed else "CANCELLED"
+    if completed:
+        return "OK"
+    return "DEADLINE_EXCEEDED" if present.deadline - time.monotonic() < SOON_S else "CANCELLED"
 
 
 def _common_name(context: Context) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -13,7 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from services.common import exposition, logs, metrics, tracing
+from services.common import exposition, lasting, logs, metrics, tracing
 from services.common.access import Tokens
 from services.common.addresses import is_local
 from services.common.admission import Admission, CallLimits
@@ -24,9 +23,6 @@ from services.common.settings import ServerSettings
 from services.common.tls import server_credentials
 
 log = logging.getLogger(__name__)
-
-KEEP_INTERVAL_S = 0.05
-"""Between looks whether the gRPC server still runs."""
 
 LAST_WORDS_S = 0.1
 """Until those who watch the health have been told that it ends."""
@@ -53,8 +49,6 @@ class Server:
         self._interceptor = CallInterceptor(tokens, Admission(limits))
         self._add = add
         self._server = self._made()
-        self._keeping: asyncio.Task[None] | None = None
-        self._stopping: set[asyncio.Task[None]] = set()
         self._left = AsyncExitStack()
         self.port = 0
         self.metrics_port = 0
@@ -67,7 +61,6 @@ class Server:
             self.metrics_port = self._left.enter_context(exposition.serving(self._settings.metrics_listen, setting))
         await self._set_health(serving=False)
         await self._server.start()
-        self._keeping = asyncio.create_task(self._keep())
         where = {"address": listen, "port": self.port, "metrics_port": self.metrics_port, "tls": self._tls is not None}
         log.info("listening", extra=where)
         if self._open and not is_local(listen):
@@ -89,14 +82,12 @@ class Server:
         metrics.SERVING.set(0)
         await self._health.enter_graceful_shutdown()
         await self._health.leave()  # first, so that clients of several replicas call the others from now on
-        if self._keeping:
-            self._keeping.cancel()
-        await asyncio.gather(self._server.stop(self._settings.grace_s), *self._stopping)
+        await self._server.stop(self._settings.grace_s)
         await self._left.aclose()
         log.info("stopped")
 
     def _made(self) -> grpc.aio.Server:
-        server = grpc.aio.server(interceptors=[self._interceptor], options=SERVER_OPTIONS)
+        server = lasting.server(self._interceptor, SERVER_OPTIONS)
         self._add(server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         if self._settings.reflection:
@@ -112,34 +103,6 @@ class Server:
             return self._server.add_insecure_port(listen)
         except RuntimeError as error:
             raise StartupError(f"cannot listen on {listen}: is the port taken? ({error})") from None
-
-    async def _keep(self) -> None:
-        """Replace the gRPC server when it has stopped by itself.
-
-        It does for one call of which grpcio's `_server_main_loop` makes no sense, such as one that names its method
-        in bytes that are no UTF-8.
-        """
-        while True:
-            try:
-                await self._server.wait_for_termination(KEEP_INTERVAL_S)
-            except Exception as error:  # noqa: BLE001 - whatever has stopped it, another one must listen
-                log.warning("gRPC server replaced", extra={"why": repr(error)})
-                await self._replace()
-
-    async def _replace(self) -> None:
-        """By another one on its port; the calls that it had go on for as long as in a drain."""
-        stopping = asyncio.create_task(self._server.stop(self._settings.grace_s))
-        self._stopping.add(stopping)
-        stopping.add_done_callback(self._stopping.discard)
-        self._server = self._made()
-        listen = re.sub(":0$", f":{self.port}", self._settings.listen)
-        while True:
-            try:
-                self._bound(listen)
-                break
-            except StartupError:  # it is not free yet
-                await asyncio.sleep(KEEP_INTERVAL_S)
-        await self._server.start()
 
     async def _set_health(self, *, serving: bool) -> None:
         state = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING

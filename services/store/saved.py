@@ -37,7 +37,7 @@ def write(path: Path, kept: Kept) -> bool:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         log.warning("approximate index not saved", extra={"path": str(path), "reason": str(error)})
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -51,7 +51,7 @@ def read(path: Path, model: str, dimension: int) -> Kept | None:
         return None
     try:
         return _whole(path, model, dimension)
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, MemoryError) as error:
         log.warning("approximate index left aside", extra={"path": str(path), "reason": str(error)})
         return None
 

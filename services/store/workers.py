@@ -22,7 +22,7 @@ FEWEST_WAITING = 8
 """May wait however long they take, or a single slow one would have the next ones refused."""
 
 FIRST_GUESS_S = 0.02
-"""How long work takes, before any was done: a search of a million samples."""
+"""How long work is taken to last until some has been timed."""
 
 SMOOTHING = 1 / 16
 """The share that the last one has in the mean of how long work takes."""
@@ -54,7 +54,7 @@ class Workers:
         job = self._threads.submit(copy_context().run, self._timed, work)
         loop = asyncio.get_running_loop()
         job.add_done_callback(lambda done: loop.is_closed() or loop.call_soon_threadsafe(self._end, done))
-        return (await asyncio.wrap_future(job))[0]
+        return await asyncio.wrap_future(job)
 
     async def _turn(self) -> None:
         self._waiting += 1
@@ -68,15 +68,16 @@ class Workers:
             self._waiting -= 1
             self._gauge.dec()
 
-    def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
-        """And how long it took, in seconds."""
-        started = time.monotonic()
+    def _timed(self, work: Callable[[], T]) -> T:
+        """In the thread. What is stopped counts, too: else none would be refused where all run out of time."""
         call.check()
-        return work(), time.monotonic() - started
+        started = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._mean_s += (time.monotonic() - started - self._mean_s) * SMOOTHING
 
     def _end(self, job: Future[Any]) -> None:
         self._free.release()
         if job.cancelled() or isinstance(job.exception(), DeadlineError):
             WORK_STOPPED.labels(self._stage).inc()
-        elif not job.exception():
-            self._mean_s += (job.result()[1] - self._mean_s) * SMOOTHING

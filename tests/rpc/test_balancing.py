@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from services.common import connection
+from services.common.clients import channel
 from services.common.clients.store import StoreClient
 from services.common.errors import UnavailableError
 from services.common.server import Server
@@ -139,6 +141,14 @@ async def test_a_replica_that_drains_costs_no_call():
         await made[0].server.__aexit__()
 
 
+async def test_calls_of_a_replica_that_hangs_go_to_the_others(monkeypatch):
+    monkeypatch.setattr(connection, "HUNG_MS", 500)
+    async with replicas() as (made, client), asyncio.timeout(10):
+        await until_spread(client, made, 4, 4, 4)
+        made[0].way.passing.clear()
+        await asyncio.gather(*(client.video("v") for _ in range(ROUND)))
+
+
 async def test_while_no_replica_can_answer_the_error_says_so():
     async with replicas(ready=False) as (made, client):
         with pytest.raises(UnavailableError, match="unhealthy"):
@@ -166,3 +176,14 @@ async def test_a_service_is_ready_while_one_replica_of_its_peer_is():
         assert not await follower.turns.get()
         await made[1].server.ready()
         assert await follower.turns.get()
+
+
+async def test_a_service_is_ready_though_one_replica_of_its_peer_hangs(monkeypatch):
+    monkeypatch.setattr(StoreClient.serving, "__defaults__", (0.5,))
+    monkeypatch.setattr(channel, "PROMPT_S", 0.1)
+    async with replicas() as (made, client), following(client) as follower, asyncio.timeout(10):
+        assert await follower.turns.get()
+        await until_spread(client, made, 4, 4, 4)
+        made[0].way.passing.clear()
+        await asyncio.sleep(1.5)
+        assert follower.turns.empty()

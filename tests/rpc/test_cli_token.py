@@ -8,6 +8,7 @@ import pytest
 from services.common.access import Caller, Tokens
 from services.common.clients.credentials import Credentials
 from services.common.clients.store import StoreClient
+from services.common.errors import UnauthenticatedError
 from services.common.methods import Role
 from tests.commands import data, invoke, run
 from tests.secured import counting
@@ -60,6 +61,15 @@ def test_a_name_is_given_one_token_in_place_of_all_before(file):
     invoke("token", "search", "--role", "write", "--file", str(file), "--replace")
     lines = [line.rpartition(":")[0] for line in file.read_text().splitlines()]
     assert lines == ["", "searching:read", "search:write"]
+
+
+def test_a_token_is_taken_back_however_its_line_is_indented(file):
+    old = invoke("token", "search", "--role", "read", "--file", str(file)).stdout.strip()
+    file.write_text(f"  {file.read_text()}")
+    assert caller(file, old).name == "search"
+    invoke("token", "search", "--role", "read", "--file", str(file), "--replace")
+    with pytest.raises(UnauthenticatedError):
+        caller(file, old)
 
 
 def test_a_file_keeps_who_may_read_it(file):

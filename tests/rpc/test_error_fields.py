@@ -25,6 +25,7 @@ FIND = [
 RANK = [
     ({"top_k": 0}, "top_k"),
     ({"filter": {"video_ids": ["v", "a/b"]}}, "filter.video_ids"),
+    ({"filter": {"metadata": {"": "x"}}}, "filter.metadata"),
     ({"filter": {"condition": {"all": {"conditions": [{}]}}}}, "filter.condition.all.conditions[0]"),
     ({"filter": {"condition": {"metadata_in": {"key": "k"}}}}, "filter.condition.metadata_in.values"),
     ({"scene_scoring": 77}, "scene_scoring"),

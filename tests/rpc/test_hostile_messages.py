@@ -3,15 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from functools import partial
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import call
-from services.common.server import Server
-from services.common.settings import ServerSettings
 from tests.fuzz.damage import LENGTH, of_length, tag
 from tests.fuzz.port import call_of, sent
 from tests.servers import serving
@@ -119,19 +116,23 @@ async def test_who_cannot_be_answered_any_more_is_no_failure(channel, listener, 
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_a_method_named_in_no_text_stops_neither_the_server_nor_a_call_that_runs(listener):
-    settings, add = ServerSettings(listen="127.0.0.1:0"), store_pb2_grpc.add_StoreServiceServicer_to_server
-    async with Server(settings, SERVICE, partial(add, listener)) as server:
-        address = f"127.0.0.1:{server.port}"
-        channel = grpc.aio.insecure_channel(address)
+async def test_a_method_named_in_no_text_stops_neither_the_server_nor_any_call(listener, caplog):
+    add = store_pb2_grpc.add_StoreServiceServicer_to_server
+    async with serving(SERVICE, add, listener) as address, grpc.aio.insecure_channel(address) as channel:
         running = channel.unary_unary(f"/{SERVICE}/GetVideo")(b"")
         await listener.entered.wait()
-        for _ in range(2):
-            await sent(address, call_of(b"\xff\x00"))
-            assert await channel.unary_unary(f"/{SERVICE}/FindVideos")(b"", timeout=10, wait_for_ready=True) == b""
+        for _ in range(20):
+            await asyncio.gather(*(sent(address, call_of(b"\xff\x00")) for _ in range(5)))
+            assert await channel.unary_unary(f"/{SERVICE}/FindVideos")(b"", timeout=10) == b""
         listener.go_on.set()
         assert await running == b""
-        await channel.close()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("method", ["/nothing/at/all", "", f"/{SERVICE}/findvideos", f"/{SERVICE}/FindVideos/"])
+async def test_a_method_that_is_none_is_unimplemented(channel, method):
+    assert (await refusal(channel.unary_unary(method)(b"")))[0] is grpc.StatusCode.UNIMPLEMENTED
+    assert (await refusal(channel.stream_stream(method)(iter([b""]))))[0] is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_request_id_that_is_no_plain_text_is_replaced():

@@ -250,3 +250,13 @@ async def test_reflection_describes_the_service():
 
     async with store(Witness()) as address:
         assert "FindScenes" in await asyncio.to_thread(methods, address)
+
+
+async def test_a_call_whose_deadline_has_passed_is_counted_as_that(caplog):
+    caplog.set_level(logging.INFO)
+    async with store(Witness()) as address, StoreClient(address) as client:
+        call.begin(remaining_s=0.2)
+        with pytest.raises(DeadlineError):
+            await client.stats()
+    (record,) = logged(caplog, "call")
+    assert record.code == "DEADLINE_EXCEEDED"

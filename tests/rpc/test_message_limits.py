@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.clients.store import StoreClient
 from services.common.errors import InvalidInputError
+from services.common.interceptors import HEALTH_BYTES
 from services.common.methods import LARGE_BYTES, METHODS, SMALL_BYTES
 from tests.servers import serving
 from tests.stores import video
@@ -83,6 +85,14 @@ async def test_a_message_of_a_stream_has_a_limit_too(servicer, other):
     assert await putting.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert f"vs. {LARGE_BYTES})" in await putting.details()
     assert servicer.calls <= 1
+
+
+@pytest.mark.parametrize("method", ["Check", "Watch"])
+async def test_a_stranger_who_asks_for_health_leaves_little_behind(client, method):
+    async with grpc.aio.insecure_channel(client.address) as channel:
+        asking = getattr(health_pb2_grpc.HealthStub(channel), method)
+        answer = asking(health_pb2.HealthCheckRequest(service="x" * 2 * HEALTH_BYTES), timeout=10)
+        assert await answer.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_our_clients_send_nothing_that_is_too_large_and_try_it_once(servicer, client):

@@ -1,6 +1,8 @@
 """How a service starts and stops."""
 
 import asyncio
+import gc
+import logging
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
@@ -126,6 +128,16 @@ async def test_a_client_of_another_service_says_so():
     async with serving(SERVICE, lambda s: add(Slow(), s)) as address, IndexerClient(address) as client:
         with pytest.raises(UnavailableError, match="another service answers at this address"):
             await client.serving()
+
+
+async def test_a_server_that_ends_complains_of_nothing(caplog):
+    """What waited for calls is told so by gRPC's core, some time after."""
+    for _ in range(20):
+        async with server(Slow()) as started, StoreClient(f"127.0.0.1:{started.port}") as client:
+            await client.serving()
+    await asyncio.sleep(0.1)
+    gc.collect()
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_reflection_can_be_switched_off():

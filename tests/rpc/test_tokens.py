@@ -105,6 +105,28 @@ async def test_what_a_stranger_sends_is_not_read():
         assert await channel.unary_unary(method)(b"\xff" * 100).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+async def test_what_a_stranger_sends_is_not_made_a_message():
+    """Which may take thirty times the memory."""
+    made = []
+
+    async def find(request, context):
+        return b""
+
+    def add(server: grpc.aio.Server) -> None:
+        handler = grpc.unary_unary_rpc_method_handler(find, made.append)
+        server.add_registered_method_handlers(StoreClient.service, {"FindScenes": handler})
+
+    async with (
+        serving(StoreClient.service, add, tokens=GIVEN) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        call = channel.unary_unary("/videosearch.v1.StoreService/FindScenes")
+        assert await call(b"x").code() is grpc.StatusCode.UNAUTHENTICATED
+        assert made == []
+        assert await call(b"x", metadata=bearer(TOKENS[Role.READ])).code() is grpc.StatusCode.OK
+        assert made == [b"x"]
+
+
 async def test_health_is_open_to_all():
     async with counting(tokens=GIVEN) as address, grpc.aio.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)

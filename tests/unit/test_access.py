@@ -32,6 +32,12 @@ def test_without_tokens_anybody_may_call():
     assert Tokens("", None).caller("") == ANYBODY
 
 
+@pytest.mark.parametrize("given", [" ", ",", " , \n"])
+def test_tokens_that_are_set_to_none_let_nobody_in(given):
+    with pytest.raises(ValueError, match="there is no token"):
+        Tokens(given, None)
+
+
 def test_a_token_of_the_environment_has_its_name_and_role():
     tokens = Tokens(f"a:read:{TOKEN}, b.c-d_e:admin:{OTHER},", None)
     assert tokens.caller(bearer(TOKEN)) == Caller("a", Role.READ)

@@ -14,6 +14,7 @@ from services.common import vectors
 from services.common.media import SceneScoring, Segment, VideoFilter, VideoScoring
 from services.common.ranking import EmbeddingPart, MomentPart, ScenePart, SceneRanking, VideoPart, VideoRanking
 from services.store import accelerator, approximate, candidates, saved
+from services.store.approximate import Approximate
 from services.store.catalog import Catalog
 from services.store.queries import find_scenes, find_videos
 from tests.stores import MODEL, SECOND, indexed, query_of, scene, scene_pages, video
@@ -244,6 +245,14 @@ def test_a_flipped_bit_or_a_lost_end_leaves_the_file_aside(folder, place, caplog
     with Catalog(folder) as catalog:
         wait_for(catalog, 1)  # it is made anew
     assert saved.read(path, MODEL, DIMENSION)
+
+
+def test_a_file_for_which_there_is_no_memory_is_left_aside(folder, monkeypatch):
+    def read(path):
+        raise MemoryError
+
+    monkeypatch.setattr(Approximate, "read", read)
+    assert saved.read(folder / saved.FILE_NAME, MODEL, DIMENSION) is None
 
 
 def test_the_file_of_another_model_is_left_aside(folder):

@@ -86,6 +86,22 @@ async def test_the_longer_work_takes_the_less_of_it_may_wait(monkeypatch):
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def test_work_that_runs_out_of_time_counts_as_long_as_it_took(monkeypatch):
+    def late() -> None:
+        time.sleep(0.1)
+        raise DeadlineError("the deadline passed")
+
+    monkeypatch.setattr(workers, "SMOOTHING", 1.0)
+    there, waiting = made()
+    with pytest.raises(DeadlineError):
+        await there.do(late)
+    held = Held()
+    tasks = await several(there, held, 100)
+    assert FEWEST_WAITING <= waiting() <= 11
+    held.released.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_a_few_may_wait_however_long_they_take(monkeypatch):
     monkeypatch.setattr(workers, "FIRST_GUESS_S", 1000.0)
     there, waiting = made()

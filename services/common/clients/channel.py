@@ -10,9 +10,10 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import call, status, tracing
+from services.common.addresses import is_balanced
 from services.common.clients.credentials import Credentials, Shown
 from services.common.connection import channel_options
-from services.common.errors import NotFoundError, PreconditionError, UnavailableError, VideosearchError
+from services.common.errors import DeadlineError, NotFoundError, PreconditionError, UnavailableError, VideosearchError
 from services.common.metrics import PEER_RPC_SECONDS
 from services.common.tls import hint
 
@@ -24,6 +25,9 @@ DEFAULT_TIMEOUT_S = 30.0
 
 LONGEST_CALL_S = 86_400.0
 """What takes longer will never end."""
+
+PROMPT_S, MORE_ASKED = 1.0, 4
+"""If one of several replicas does not say within that time that it serves, so many more are asked in turn."""
 
 ANONYMOUS = Credentials()
 
@@ -90,6 +94,22 @@ class Client(Generic[Stub]):
         Of an address with several replicas, whether one of them does; UnavailableError if none.
         """
         self._renew()
+        asked = [asyncio.create_task(self._serves(timeout_s))]
+        try:
+            if is_balanced(self.address):
+                await asyncio.wait(asked, timeout=PROMPT_S)
+                if not asked[0].done() or asked[0].exception():
+                    asked += [asyncio.create_task(self._serves(timeout_s)) for _ in range(MORE_ASKED)]
+            for answer in asyncio.as_completed(asked):
+                with contextlib.suppress(UnavailableError, DeadlineError):
+                    return await answer
+            return asked[0].result()
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _serves(self, timeout_s: float) -> bool:
         stub: Any = health_pb2_grpc.HealthStub(self._channel)  # its types lack the methods
         request = health_pb2.HealthCheckRequest(service=self.service)
         try:

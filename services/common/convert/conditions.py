@@ -20,7 +20,7 @@ from services.common.conditions import (
 )
 from services.common.convert.media import MAX_KEY_LENGTH, MAX_VALUE_LENGTH, metadata_from, video_id_from
 from services.common.convert.values import duration_from, duration_to, length_from, text_from, time_from, time_to
-from services.common.errors import InvalidInputError
+from services.common.errors import InvalidInputError, within
 from services.common.media import VideoFilter
 from videosearch.v1 import media_pb2
 
@@ -40,9 +40,11 @@ def filter_to(video_filter: VideoFilter) -> media_pb2.VideoFilter:
 
 
 def filter_from(video_filter: media_pb2.VideoFilter) -> VideoFilter:
+    with within("filter"):
+        metadata = metadata_from(video_filter.metadata)
     return VideoFilter(
         video_ids=_ids_from(video_filter.video_ids, "filter.video_ids") if video_filter.video_ids else frozenset(),
-        metadata=metadata_from(video_filter.metadata),
+        metadata=metadata,
         condition=condition_from(video_filter.condition) if video_filter.HasField("condition") else None,
     )
 
