@@ -46,10 +46,10 @@ class Service:
     def __init__(
         self, name: str, address: str, environment: Mapping[str, str], log: Log, credentials: Credentials = ANONYMOUS
     ) -> None:
-        """The credentials are those with which it is asked whether it is ready."""
+        """Its metrics get a free port if the environment names none; the credentials are for asking if it is ready."""
         self.name = name
         self.address = address
-        self._environment = environment
+        self._environment = {f"VIDEOSEARCH_{name.upper()}_METRICS_LISTEN": "127.0.0.1:0", **environment}
         self._log = log
         self._credentials = credentials
         self._lines: deque[str] = deque(maxlen=5)
@@ -145,7 +145,6 @@ class Stack:
         self.environment = {
             **{f"VIDEOSEARCH_{name.upper()}_ADDRESS": address for name, address in self.addresses.items()},
             **{f"VIDEOSEARCH_{name.upper()}_LISTEN": address for name, address in self.addresses.items()},
-            **{f"VIDEOSEARCH_{name.upper()}_METRICS_LISTEN": "127.0.0.1:0" for name in self.addresses},
             "VIDEOSEARCH_STORE_DATA_FOLDER": str(folder / "store"),
             "VIDEOSEARCH_INDEXER_DATA_FOLDER": str(folder / "indexer"),
             **settings,

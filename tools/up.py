@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from services.common.settings import EMBEDDER_PORT, INDEXER_PORT, SEARCH_PORT, STORE_PORT
+from services.common.settings import EMBEDDER_PORT, INDEXER_PORT, SEARCH_PORT, STORE_PORT, CallerSettings
 from tools.stack import Stack, StackError
 
 PORTS = {"embedder": EMBEDDER_PORT, "store": STORE_PORT, "indexer": INDEXER_PORT, "search": SEARCH_PORT}
@@ -47,7 +47,8 @@ def _stack() -> Stack:
         for name, value in os.environ.items()
         if name.startswith("VIDEOSEARCH_") and not name.endswith("_ADDRESS")  # they call each other, and nobody else
     }
-    return Stack(Path("data"), log=_print, addresses=addresses, settings=roots | set_outside)
+    shown = CallerSettings().credentials  # the services may ask for them
+    return Stack(Path("data"), log=_print, addresses=addresses, settings=roots | set_outside, credentials=shown)
 
 
 async def _serve(stack: Stack) -> None:

@@ -1,13 +1,16 @@
 """`python -m services.store`, as an operator sees it."""
 
+import json
+
 import plyvel
 import pytest
 
 from services.common.clients.store import StoreClient
-from services.common.errors import DataLossError
+from services.common.errors import DataLossError, UnavailableError
 from services.store.catalog import Catalog
+from tests.certificates import Authority
 from tests.stores import indexed, process, scenes, video
-from tools.stack import StackError
+from tools.stack import Service, StackError, free_addresses
 
 
 async def assert_start_fails(folder, complaint):
@@ -60,3 +63,24 @@ async def test_a_damaged_store_is_served_but_for_writes(tmp_path):
         with pytest.raises(DataLossError, match="videosearch store repair"):
             [piece async for piece in client.backup()]
     await store.stop()
+
+
+async def test_its_log_is_json_whoever_knocks(tmp_path):
+    identity, lines = Authority(tmp_path / "tls").issue("store"), []
+    environment = {
+        "VIDEOSEARCH_STORE_LISTEN": (address := free_addresses()["store"]),
+        "VIDEOSEARCH_STORE_DATA_FOLDER": str(tmp_path / "store"),
+        "VIDEOSEARCH_TLS_CERTIFICATE_FILE": str(identity.certificate),
+        "VIDEOSEARCH_TLS_KEY_FILE": str(identity.key),
+        "VIDEOSEARCH_LOG_FORMAT": "json",
+    }
+    store = Service("store", address, environment, lambda name, line: lines.append(line))
+    await store.start()
+    async with StoreClient(address) as stranger:
+        while not any('"serving"' in line for line in lines):
+            with pytest.raises(UnavailableError):
+                await stranger.serving()
+        with pytest.raises(UnavailableError, match="TLS"):
+            await stranger.stats()
+    await store.stop()
+    assert all(json.loads(line) for line in lines)
