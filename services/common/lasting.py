@@ -54,8 +54,11 @@ async def _refuse(unknown: Any) -> None:
         )
 
 
-cygrpc.AioServer = _LastingServer
-
-
 def server(interceptor: grpc.aio.ServerInterceptor, options: list[tuple[str, Any]]) -> grpc.aio.Server:
-    return grpc.aio.server(interceptors=[interceptor], options=options)
+    """As grpc.aio.server makes it, of the class above: it serves registered methods only, as generated code has them."""
+    usual = cygrpc.AioServer
+    cygrpc.AioServer = _LastingServer  # there is no other way to say it, and other servers stay as they are
+    try:
+        return grpc.aio.server(interceptors=[interceptor], options=options)
+    finally:
+        cygrpc.AioServer = usual
