@@ -55,7 +55,7 @@ async def _refuse(unknown: Any) -> None:
 
 
 def server(interceptor: grpc.aio.ServerInterceptor, options: list[tuple[str, Any]]) -> grpc.aio.Server:
-    """As grpc.aio.server makes it, of the class above: it serves registered methods only, as generated code has them."""
+    """As grpc.aio.server makes it, of the class above: it serves registered methods only, as generated code has."""
     usual = cygrpc.AioServer
     cygrpc.AioServer = _LastingServer  # there is no other way to say it, and other servers stay as they are
     try:

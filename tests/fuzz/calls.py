@@ -22,6 +22,9 @@ from tests.fuzz.damage import damaged
 from tests.fuzz.messages import Known, Messages
 from tools.stack import CLIENTS
 
+AGED = "Debug Text: max_age"
+"""Of a connection that had lasted as long as one may: its client says so of calls that the server did not take."""
+
 LONGEST_S, LONGEST_WATCH_S = 30.0, 0.5
 """Of a call whose caller is in no hurry. A stream of responses may have no end, and gRPC never answers no request."""
 
@@ -156,9 +159,10 @@ async def made(channel: grpc.aio.Channel, plan: Plan) -> Outcome:
     try:
         answers = [response async for response in call] if plan.streams[1] else [await call]
     except grpc.aio.AioRpcError as failure:
-        if failure.details() == PEER_LOST:  # the client's own words, in place of the server's: see clients/channel.py
+        details = failure.details() or ""
+        if details == PEER_LOST or AGED in details:  # the client's own words, in place of the server's
             return Outcome("LOST")
-        return Outcome(failure.code().name, failure.details() or "")
+        return Outcome(failure.code().name, details)
     except asyncio.CancelledError:
         return Outcome("CANCELLED")
     return Outcome("OK", "", [answer for answer in answers if answer is not None])

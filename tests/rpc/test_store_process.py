@@ -1,5 +1,6 @@
 """`python -m services.store`, as an operator sees it."""
 
+import asyncio
 import json
 
 import plyvel
@@ -74,13 +75,20 @@ async def test_its_log_is_json_whoever_knocks(tmp_path):
         "VIDEOSEARCH_TLS_KEY_FILE": str(identity.key),
         "VIDEOSEARCH_LOG_FORMAT": "json",
     }
-    store = Service("store", address, environment, lambda name, line: lines.append(line))
+    serving = asyncio.Event()
+
+    def tell(name, line):
+        lines.append(line)
+        if '"serving"' in line:
+            serving.set()
+
+    store = Service("store", address, environment, tell)
     await store.start()
-    async with StoreClient(address) as stranger:
-        while not any('"serving"' in line for line in lines):
-            with pytest.raises(UnavailableError):
-                await stranger.serving()
-        with pytest.raises(UnavailableError, match="TLS"):
-            await stranger.stats()
-    await store.stop()
+    try:
+        await asyncio.wait_for(serving.wait(), 30)
+        async with StoreClient(address) as stranger:
+            with pytest.raises(UnavailableError, match="TLS"):
+                await stranger.stats()
+    finally:
+        await store.stop()
     assert all(json.loads(line) for line in lines)
