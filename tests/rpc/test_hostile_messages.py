@@ -9,6 +9,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common import call
+from services.common.server import LIVENESS
 from tests.fuzz.damage import LENGTH, of_length, tag
 from tests.fuzz.port import call_of, sent
 from tests.servers import serving
@@ -103,7 +104,7 @@ async def test_reflection_refuses_what_is_no_message(channel):
 
 async def test_health_of_all_services_can_be_listed(channel):
     listed = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
-    assert {name: one.status for name, one in listed.statuses.items()} == {"": 1, SERVICE: 1}
+    assert {name: one.status for name, one in listed.statuses.items()} == {"": 1, SERVICE: 1, LIVENESS: 1}
 
 
 async def test_who_cannot_be_answered_any_more_is_no_failure(channel, listener, caplog):
