@@ -50,7 +50,7 @@ def job_from(job: indexer_pb2.IndexJob) -> IndexJob:
         job_id=job.job_id,
         uri=job.uri,
         state=enum_from(JOB_STATE, job.state, "state"),
-        stage=enum_from(JOB_STAGE, job.stage, "stage"),
+        stage=JOB_STAGE.get(job.stage, JobStage.WAITING),  # an indexer of another version may have other stages
         progress_percent=job.progress_percent,
         scene_count=job.scene_count,
         video_id=job.video_id,
